@@ -69,15 +69,16 @@ def check_kinds(**arguments: Any) -> None:
     """Raise if an argument of a session has the wrong type.
 
     Args:
-        **arguments: `project_path`, `env`, `extra_params`, `conf_source`; None if not given.
+        **arguments: `project_path`, `env`, `extra_params`, `conf_source`, `resume`; None if not given.
 
     Raises:
         SessionError: an argument has the wrong type.
     """
-    kinds: dict[str, tuple[type, ...]] = {"env": (str,), "extra_params": (Mapping,)}
+    kinds: dict[str, tuple[type, ...]] = {"env": (str,), "extra_params": (Mapping,), "resume": (str,)}
     for name, value in arguments.items():
         if value is not None and not isinstance(value, kinds.get(name, (str, os.PathLike))):
-            wanted = {"env": "a string", "extra_params": "a mapping"}.get(name, "a path")
+            texts = {"env": "a string", "extra_params": "a mapping", "resume": 'the id of a session, or "last"'}
+            wanted = texts.get(name, "a path")
             msg = f"A session cannot be created with {name}={value!r}, a {type(value).__name__}. Pass {wanted}."
             raise SessionError(msg)
 

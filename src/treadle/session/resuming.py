@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store.records import SessionState
-from treadle.session.creation import default_env
+from treadle.session.creation import check_kinds, default_env
 from treadle.session.rerun import rerun_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def find_record(session_id: str, store: SessionStore, package_name: str) -> tupl
         SessionError: there is no such session, it belongs to another project, it succeeded, or it is running or being resumed.
         StoreError: the store cannot be read.
     """
+    check_kinds(resume=session_id)
     record = _newest(store, package_name) if session_id == LAST else store.load(session_id)
     if record.package_name != package_name:
         msg = (

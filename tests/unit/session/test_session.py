@@ -691,7 +691,7 @@ def test_saving_before_closing(make_project):
     assert Session.create(save_on_close=False).save() is None
 
 
-@pytest.mark.parametrize("name", ["project_path", "env", "extra_params", "conf_source"])
+@pytest.mark.parametrize("name", ["project_path", "env", "extra_params", "conf_source", "resume"])
 def test_arguments_of_the_wrong_kind(make_project, name: str) -> None:
     """A session says which of its arguments is of the wrong kind, and what was given."""
     make_project()
