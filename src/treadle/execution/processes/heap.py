@@ -4,7 +4,7 @@ glibc keeps freed arrays of up to 32 MB in its heap, and pyarrow keeps freed col
 work with large values, that is memory that the other workers and the values in memory files cannot use: without this module, six
 frames took up to twice their size.
 
-Runs in workers, where nodes run. State: how long the last trim took.
+Runs in workers, where nodes run. State: how much processor time the last trim took.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _MIN_SECONDS = 0.005
 
 _MAX_SHARE = 0.02
 """The largest share of the time of nodes that trimming may take. Getting the memory again takes time too; that is not counted."""
+
+MIN_TRANSFERRED_BYTES = 1 << 24
+"""A worker that has transferred values of this size to other processes trims its memory when it is idle."""
 
 
 class Heap:
@@ -45,12 +48,12 @@ class Heap:
         """Return freed memory to the operating system, as far as the libraries that hold it can."""
         if "numpy" not in sys.modules:
             return  # there are no large values
-        started = time.perf_counter()
+        started = time.thread_time()  # on a busy machine, other processes run in between
         if (pyarrow := sys.modules.get("pyarrow")) is not None and hasattr(pyarrow, "default_memory_pool"):
             pyarrow.default_memory_pool().release_unused()
         if (malloc_trim := _malloc_trim()) is not None:
             malloc_trim(0)
-        self._took = time.perf_counter() - started
+        self._took = time.thread_time() - started
 
 
 @functools.cache

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from treadle.errors import WorkerSetupError
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.processes.channel import ChannelClosedError
+from treadle.execution.processes.heap import MIN_TRANSFERRED_BYTES, Heap
 from treadle.execution.protocol.handles import PinnedValue
 from treadle.execution.protocol.messages import (
     BeginRun,
@@ -120,6 +121,8 @@ class _Server:
         self._runs: dict[int, WorkerRun] = {}
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
+        self._heap = Heap()
+        self._transferred_bytes = 0  # since the memory was last trimmed
         self._reading = fork_safe(threading.Lock())  # guards the channel: one thread reads at a time
         self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
@@ -168,12 +171,15 @@ class _Server:
         self._files.close_all(number)
 
     def _next_command(self) -> tuple[Any, list[int]]:
-        """Return the next command and its descriptors. Before it blocks, it sends the pending messages."""
+        """Return the next command and its descriptors. Before it blocks, it sends the pending messages and frees memory."""
         with self._lock:
             if self._commands:
                 return self._commands.popleft()
         self._busy = False
         self._channel.flush()
+        if self._transferred_bytes >= MIN_TRANSFERRED_BYTES:
+            self._transferred_bytes = 0
+            self._heap.trim()
         with self._reading:
             with self._lock:
                 if self._commands:  # the monitor thread has read some in the meantime
@@ -277,6 +283,7 @@ class _Server:
         message = Transferred(command.run, command.dataset, handle.with_descriptor(None))
         self._channel.post(message, descriptors)
         self._channel.flush()
+        self._transferred_bytes += handle.size
 
     def _return_queued_jobs(self) -> None:
         """Return the queued jobs to the parent, so that other workers can run them."""

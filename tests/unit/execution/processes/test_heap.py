@@ -39,7 +39,7 @@ def trim_takes(monkeypatch):
     """Return a function that sets how many seconds each trim takes."""
     clock = {"now": 0.0, "step": 0.0}
     monkeypatch.setattr(heap, "_malloc_trim", lambda: lambda _padding: clock.update(now=clock["now"] + clock["step"]))
-    monkeypatch.setattr(heap.time, "perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(heap.time, "thread_time", lambda: clock["now"])
     return lambda seconds: clock.update(step=seconds)
 
 

@@ -1,0 +1,54 @@
+"""The loop of a worker: what it does before it waits for commands."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from types import SimpleNamespace
+
+import pytest
+
+from treadle.execution.processes.heap import MIN_TRANSFERRED_BYTES
+from treadle.execution.protocol.handles import Segment
+from treadle.execution.protocol.messages import Stop, Transfer
+from treadle.execution.worker.server import _Server
+
+
+@pytest.fixture
+def calls():
+    """What the worker did, in order."""
+    return []
+
+
+@pytest.fixture
+def server(calls):
+    """Return the server of a worker that has values of a run, without a parent."""
+    made = _Server.__new__(_Server)  # without its thread
+    made._worker = SimpleNamespace(number=1)
+    made._channel = SimpleNamespace(
+        post=lambda *_message: None,
+        flush=lambda: calls.append("flush"),
+        receive_all=lambda: calls.append("wait") or [(Stop(), [])],
+    )
+    made._heap = SimpleNamespace(trim=lambda: calls.append("trim"))
+    made._commands, made._lock, made._reading = deque(), threading.Lock(), threading.Lock()
+    made._transferred_bytes = 0
+    made._last_cancel_check = 0.0
+    made._runs = {1: SimpleNamespace(publish=lambda dataset, _spare: Segment(dataset, ((0, dataset),), "path"))}
+    return made
+
+
+def test_an_idle_worker_returns_the_memory_of_large_values_that_it_has_transferred(server, calls):
+    """After the parent has got them, and once."""
+    server._publish(Transfer(1, MIN_TRANSFERRED_BYTES // 2), [])
+    server._publish(Transfer(1, MIN_TRANSFERRED_BYTES // 2), [])
+    calls.clear()
+    server._next_command()
+    server._next_command()
+    assert calls == ["flush", "trim", "wait", "flush", "wait"]
+
+
+def test_small_transfers_are_not_worth_a_trim(server, calls):
+    server._publish(Transfer(1, MIN_TRANSFERRED_BYTES - 1), [])
+    server._next_command()
+    assert "trim" not in calls
