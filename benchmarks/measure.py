@@ -8,6 +8,7 @@ import statistics
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workloads import Workload
 
 SAMPLE_SECONDS = 0.02
@@ -77,11 +80,12 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
     taking = [pair for pair in pairs if not pair[1].problem]
     # What forks comes first, before the others have threads.
     for engine, _ in sorted(taking, key=lambda pair: _START_ORDER.index(pair[0].method)):
-        engine.start(workload)
+        with _kept_environment():
+            engine.start(workload)
     rounds = {}
     try:
         for engine, measurement in taking:
-            if hasattr(engine, "warm"):  # engines that started later may have changed the environment, which ends workers
+            if hasattr(engine, "warm"):
                 engine.warm()
             _prepare(engine, workload)
             before = _tree_bytes()
@@ -102,6 +106,24 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
         for engine, _ in taking:
             engine.close()
     return [measurement for _, measurement in pairs]
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Undo what an engine does to the environment and the import path of this process.
+
+    dask adds folders to `sys.path`, and sets how glibc returns memory and how many threads numeric libraries have. The others
+    would run with these settings, and Treadle would start its workers anew to apply them: where they are forked, as copies of a
+    process that has run the other engines, and where they are not, with dask's settings for memory.
+    """
+    environment, path = dict(os.environ), list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
 
 
 def _prepare(engine: Any, workload: Workload) -> None:

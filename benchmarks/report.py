@@ -130,16 +130,17 @@ def _workload(workload: Workload, rows: list[Measurement]) -> list[str]:
         "",
         f"{workload.about[:1].upper()}{workload.about[1:]}.",
         "",
-        "| engine | start method | seconds | repeats | ÷ loop by hand | ÷ plain loop | peak MB |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| engine | start method | seconds | repeats | ÷ loop by hand | ÷ plain loop | peak MB | ÷ live data |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         if row.problem:
-            lines.append(f"| {row.engine} | {row.method} | {row.problem} | | | | |")
+            lines.append(f"| {row.engine} | {row.method} | {row.problem} | | | | | |")
             continue
         versus = f"{row.median / by_hand[row.method]:.2f}" if row.method in by_hand else ""
         ratio = f"{row.median / plain:.2f}" if plain else ""
-        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {row.peak_bytes / 1e6:.0f}"
+        by_live = f"{row.peak_bytes / workload.live_bytes:.2f}" if workload.live_bytes else ""
+        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {row.peak_bytes / 1e6:.0f} | {by_live}"
         lines.append(f"| {row.engine} | {row.method} | {figures} |")
     return [*lines, ""]
 
