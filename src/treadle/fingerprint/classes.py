@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from treadle.fingerprint.sources import Definition
 
 _IGNORED = frozenset({"_abc_impl"})
+_FIELDS = frozenset({"__annotations__", "__attrs_attrs__", "__dataclass_fields__", "__pydantic_fields__"})
+"""Where libraries keep the fields of a class; they count if a function made the class, and no definition shows them."""
 _OF_MEMBERS = frozenset({"_value_", "_name_", "_sort_order_", "__objclass__", "_inverted_"})
 """Attributes that every member of an enumeration has."""
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
@@ -140,7 +142,7 @@ def _is_of_library(functions: list[FunctionType], context: Context) -> bool:
 
 def _is_left_out(name: str, member: Any, kind: type, is_defined: bool, context: Context) -> bool:  # noqa: FBT001 - private
     if (
-        name.startswith("__")
+        (name.startswith("__") and (is_defined or name not in _FIELDS))
         or name in _IGNORED
         or (issubclass(kind, enum.Enum) and (name.startswith("_") or name in kind.__members__))
     ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 import re
 import sys
 import types
@@ -19,8 +20,8 @@ from typing import Any
 from treadle.fingerprint.binding import leads_anywhere, mark_module
 from treadle.fingerprint.context import Context
 from treadle.fingerprint.distributions import Distributions
-from treadle.fingerprint.facts import Facts, Key
-from treadle.fingerprint.functions import definition_of, function_parts, label_of, module_of
+from treadle.fingerprint.facts import Facts, Key, digest_of
+from treadle.fingerprint.functions import code_references, code_text, definition_of, function_parts, label_of, module_of
 from treadle.fingerprint.modules import Modules, is_module
 from treadle.fingerprint.sources import Sources
 from treadle.fingerprint.typing_values import is_of_typing, typing_parts
@@ -255,8 +256,14 @@ class Objects:
         if module == "functools" and hasattr(function, "registry"):  # functools.singledispatch, whose cells have a cache
             return self._call("singledispatch", (dict(function.registry),), name, facts)
         cells = [each.cell_contents for each in function.__closure__ or () if _is_set(each)]
-        parts = (*cells, function.__defaults__, function.__kwdefaults__, vars(function).get("__wrapped__"))
-        return self._call(f"{module}.{function.__code__.co_name}", parts, name, facts)
+        parts: tuple[Any, ...] = (*cells, function.__defaults__, function.__kwdefaults__, vars(function).get("__wrapped__"))
+        code, made = function.__code__, ""
+        if not code.co_filename.startswith("<frozen ") and not os.path.isfile(code.co_filename):  # noqa: PTH113 - a string
+            # By `exec`, from a text that a template or an expression gives, so no version says what it is.
+            made = f" #{digest_of(code_text(code))} python {sys.version_info[0]}.{sys.version_info[1]}"
+            names = {chain[0] for chain in code_references(code, function.__globals__).chains}
+            parts = (*parts, {name: function.__globals__[name] for name in sorted(names & function.__globals__.keys())})
+        return self._call(f"{module}.{code.co_name}{made}", parts, name, facts)
 
     def _module_value(self, module: ModuleType, facts: Facts) -> str:
         name = module.__name__

@@ -293,6 +293,8 @@ class Values:
         return f"{'' if kind is list else kind.__name__}[{self._joined(tokens)}]"
 
     def _pair(self, key: Any, value: Any, name: str, facts: Facts) -> str:
+        if key == "__builtins__":  # of the global variables of code that was made by `exec`
+            return "builtins"
         inner = key if isinstance(key, str) and key else name
         return f"{self._describe(key, '', facts)}: {self._describe(value, inner, facts)}"
 

@@ -106,6 +106,18 @@ VALUES = {
         "def limit():\n    return §\ndef node(table, column):\n    return table.query(f'{column} > @limit()')\n"
     ),
     "an attribute in a query": "class conf:\n    limit = §\ndef node(table):\n    return table.query('price > @conf.limit')\n",
+    "a function made by exec": (
+        "made = {}\nexec('def help(x):\\n    return x + §', made)\nhelp = made['help']\ndef node(x):\n    return help(x)\n"
+    ),
+    "a value that a function made by exec uses": (
+        "made = {'more': §}\nexec('def help(x):\\n    return x + more', made)\nhelp = made['help']\n"
+        "def node(x):\n    return help(x)\n"
+    ),
+    "a helper of a function made by exec": (
+        "def more():\n    return §\nmade = {'more': more}\nexec('def help(x):\\n    return help(x - 1) + more()', made)\n"
+        "help = made['help']\ndef node(x):\n    return help(x)\n"
+    ),
+    "a template": "import jinja2\nT = jinja2.Template('{{ x }} and §')\ndef node(x):\n    return T.render(x=x)\n",
     "the function's own module, imported in it": (
         "def help():\n    return §\ndef node(name):\n    import shop.nodes as own\n    return getattr(own, name)()\n"
     ),
@@ -177,6 +189,22 @@ def test_the_docstring_of_a_class_of_a_library(checkout, tmp_path, monkeypatch):
     assert one != other
     one, other = digests(checkout, "import abc\nclass Ask(abc.ABC):\n    '''§'''\ndef node():\n    return Ask\n")
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("library", "made"),
+    [
+        ("pydantic", "pydantic.create_model('A', x=(int, §))"),
+        ("attrs", "attrs.make_class('A', {'x': attrs.field(default=§)})"),
+        ("dataclasses", "dataclasses.make_dataclass('A', [('x', int, §)])"),
+        ("dataclasses", "dataclasses.make_dataclass('A', [('x', 'int' * §)])"),
+    ],
+)
+def test_a_class_that_a_function_of_a_library_makes(checkout, library, made):
+    """No definition shows its fields, so those that the library keeps count."""
+    pytest.importorskip(library)
+    one, other = digests(checkout, f"import {library}\nA = {made}\ndef node():\n    return A\n")
+    assert one != other
 
 
 PANDAS = {
