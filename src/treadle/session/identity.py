@@ -5,19 +5,17 @@ every file system accepts, because it is also the save version of datasets. The 
 system: the time alone is not unique (processes share a clock, machines share a store), pids repeat between containers, and
 host names repeat between clones. The probability that two processes draw the same suffix in the same millisecond is 1e-12.
 
-State: the last millisecond used by this process, in the `SessionClock` below, guarded by a lock. It makes the ids of one
-process strictly increase, even within a millisecond or when the system clock is set back.
+State: the milliseconds that this process has used. They make the ids of one process strictly increase, even within a
+millisecond or when the system clock is set back.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import threading
-import time
 from datetime import datetime, timezone
 
-from treadle.forks import fork_safe
+from treadle.io.versions import IncreasingMilliseconds
 
 _SUFFIX_BYTES = 5
 """40 bits: eight characters of base 32, without padding."""
@@ -27,23 +25,18 @@ class SessionClock:
     """Generate strictly increasing session ids."""
 
     def __init__(self) -> None:
-        self._lock = fork_safe(threading.Lock())
-        self._last = 0
+        self._milliseconds = IncreasingMilliseconds()
 
     def next_id(self, now: float | None = None) -> str:
         """Make the next id.
 
         Args:
-            now: seconds since the epoch; the system clock by default. A time at or before the last id's is replaced by the
-                millisecond after it.
+            now: seconds since the epoch, as for `IncreasingMilliseconds.next`.
 
         Returns:
             The id.
         """
-        millisecond = int((time.time() if now is None else now) * 1000)
-        with self._lock:
-            self._last = max(millisecond, self._last + 1)
-            millisecond = self._last
+        millisecond = self._milliseconds.next(now)
         moment = datetime.fromtimestamp(millisecond // 1000, timezone.utc)
         suffix = base64.b32encode(os.urandom(_SUFFIX_BYTES)).decode("ascii").lower()
         return f"{moment:%Y-%m-%dT%H.%M.%S}.{millisecond % 1000:03d}Z-{suffix}"

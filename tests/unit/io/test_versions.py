@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -19,6 +20,16 @@ def catalog(folder, save=None, load=None):
 def test_new_version():
     """A version is a UTC time with milliseconds, without signs that file systems dislike."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z", new_version())
+
+
+def test_two_versions_of_a_process_are_never_equal(monkeypatch):
+    """Two runs that begin in the same millisecond, or after the clock was set back, save under different versions, in order."""
+    now = 4_000_000_000_123_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    first, second = new_version(), new_version()
+    assert (first, second) == ("2096-10-02T07.06.40.123Z", "2096-10-02T07.06.40.124Z")
+    now -= 60_000_000_000
+    assert new_version() == "2096-10-02T07.06.40.125Z"
 
 
 def test_layout(tmp_path):
