@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from treadle.fingerprint.sources import Definition
 
 _IGNORED = frozenset({"_abc_impl"})
+_ANNOTATIONS = frozenset({"__annotate__", "__annotate_func__", "__annotations_cache__"})
+"""Where Python 3.14 and later keep how the annotations of a class are computed, and what they were."""
 _FIELDS = frozenset({"__annotations__", "__attrs_attrs__", "__dataclass_fields__", "__pydantic_fields__"})
 """Where libraries keep the fields of a class; they count if a function made the class, and no definition shows them."""
 _OF_MEMBERS = frozenset({"_value_", "_name_", "_sort_order_", "__objclass__", "_inverted_"})
@@ -100,7 +102,8 @@ def _members(
                 if more not in _OF_MEMBERS:
                     yield f"{name}.{more}", context.part(f"attribute {label}.{name}.{more}", more, value, facts)
     in_body = {each.name for definition in definitions for each in ast.walk(definition.node) if isinstance(each, _METHODS)}
-    for name, member in sorted(vars(kind).items()):
+    # The annotations are in the definition, or in the fields of the class.
+    for name, member in sorted([each for each in vars(kind).items() if each[0] not in _ANNOTATIONS]):
         functions = list(_functions_in(member))
         found = [definition for each in functions if (definition := definition_of(each, context)) is not None]
         covered.update(id(each.node) for each in found)
