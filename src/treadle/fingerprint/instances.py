@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import types
 from typing import Any
 
-CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType)
+MAPPINGS = (dict, types.MappingProxyType, *[vars(builtins)[name] for name in ("frozendict",) if name in vars(builtins)])
+"""Mappings; `frozendict` exists since Python 3.15."""
+CONTAINERS = (list, tuple, *MAPPINGS, set, frozenset, collections.deque)
 """Types whose elements are described one by one."""
 LEAVES = (str, int, float, complex, bytes, bytearray)
 """Types whose values are described by themselves."""

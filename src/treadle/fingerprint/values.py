@@ -11,6 +11,7 @@ State: the location of the project, large values that were described, and the de
 from __future__ import annotations
 
 import _thread
+import builtins
 import collections
 import datetime as dt
 import enum
@@ -20,13 +21,12 @@ import pathlib
 import re
 import sys
 import threading
-import types
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of, hidden
-from treadle.fingerprint.instances import CONTAINERS, LEAVES, has_readable_state, own_attributes
+from treadle.fingerprint.instances import CONTAINERS, LEAVES, MAPPINGS, has_readable_state, own_attributes
 from treadle.named_tuple import NamedTuple
 from treadle.secrets import looks_secret, mask_setting
 
@@ -52,6 +52,8 @@ _WITHOUT_STATE = (
     threading.Semaphore,
 )
 """Types whose state says nothing about what a function computes."""
+_SENTINEL = getattr(builtins, "sentinel", None)
+"""The type of placeholders such as `dataclasses.MISSING` since Python 3.15; one is identified by its module and name."""
 _WEAK = {"WeakKeyDictionary", "WeakSet", "WeakValueDictionary"}
 """Containers of the standard library that can be compared while they are empty, as caches are before a run."""
 _ARRAYS = {"numpy", "pandas"}
@@ -185,8 +187,8 @@ class Values:
 
     def _leaf(self, value: Any, name: str) -> str | None:
         kind = type(value)
-        if value is None or kind is bool or value is ... or value is NotImplemented:
-            return repr(value)
+        if value is None or kind is bool or value is ... or value is NotImplemented or kind is _SENTINEL:
+            return repr(value) if kind is not _SENTINEL else f"sentinel {value.__module__}.{value.__name__}"
         if kind is str:
             return self._text(value, name)
         if kind is int or kind is float or kind is complex:
@@ -280,7 +282,7 @@ class Values:
         return "" if value is None else f" = {self._describe(value, name, facts)}"
 
     def _container(self, value: Any, kind: type, name: str, facts: Facts) -> str:
-        if issubclass(kind, (dict, types.MappingProxyType)):
+        if issubclass(kind, MAPPINGS):
             pairs = (self._pair(key, each, name, facts) for key, each in value.items())
             return f"{'' if kind is dict else kind.__name__}{{{self._joined(pairs)}}}"
         tokens = [self._describe(each, name, facts) for each in value]

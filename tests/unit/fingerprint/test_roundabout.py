@@ -161,6 +161,17 @@ def test_a_value(checkout, nodes):
     assert same == again == one
 
 
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="built in since Python 3.15")
+@pytest.mark.parametrize("value", ["frozendict(a=[§])", "sentinel('S§')"])
+def test_a_built_in_type_of_python_3_15(checkout, value):
+    """Frozen dictionaries count by their content, placeholders by their names."""
+    nodes = f"A = {value}\ndef node():\n    return A\n"
+    one, other = digests(checkout, nodes)
+    assert one != other
+    same, again = digests(checkout, nodes, "1", "1")
+    assert same == again == one
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` is a statement since Python 3.12")
 def test_an_alias_by_a_type_statement(checkout):
     """It may refer to itself, or to what is missing."""
