@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import pickle
+import select
 import socket
 import struct
 import threading
@@ -183,6 +184,21 @@ class Channel:
                 self._unsent[0] = (frame[sent:], ())
 
     # --- receiving -------------------------------------------------------------------------------------------------------
+
+    def wait_readable(self, seconds: float) -> bool:
+        """Wait until the next message has arrived, at least in part.
+
+        Args:
+            seconds: the longest wait.
+
+        Returns:
+            False if nothing has arrived.
+        """
+        if self._messages:
+            return True
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def receive(self) -> tuple[Any, list[int]]:
         """Return the next message and its descriptors. Blocks until there is one.

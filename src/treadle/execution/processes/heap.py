@@ -26,6 +26,9 @@ _MAX_SHARE = 0.02
 MIN_TRANSFERRED_BYTES = 1 << 24
 """A worker that has transferred values of this size to other processes trims its memory when it is idle."""
 
+IDLE_SECONDS = 0.1
+"""How long no command arrives until a worker is idle. Before that, its next node would wait for the trim, and use the memory."""
+
 
 class Heap:
     """The memory of this process that is free, but not returned."""

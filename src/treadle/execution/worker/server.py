@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from treadle.errors import WorkerSetupError
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.processes.channel import ChannelClosedError
-from treadle.execution.processes.heap import MIN_TRANSFERRED_BYTES, Heap
+from treadle.execution.processes.heap import IDLE_SECONDS, MIN_TRANSFERRED_BYTES, Heap
 from treadle.execution.protocol.handles import PinnedValue
 from treadle.execution.protocol.messages import (
     BeginRun,
@@ -171,19 +171,19 @@ class _Server:
         self._files.close_all(number)
 
     def _next_command(self) -> tuple[Any, list[int]]:
-        """Return the next command and its descriptors. Before it blocks, it sends the pending messages and frees memory."""
+        """Return the next command and its descriptors. Before it blocks, it sends the pending messages."""
         with self._lock:
             if self._commands:
                 return self._commands.popleft()
         self._busy = False
         self._channel.flush()
-        if self._transferred_bytes >= MIN_TRANSFERRED_BYTES:
-            self._transferred_bytes = 0
-            self._heap.trim()
         with self._reading:
             with self._lock:
                 if self._commands:  # the monitor thread has read some in the meantime
                     return self._commands.popleft()
+            if self._transferred_bytes >= MIN_TRANSFERRED_BYTES and not self._channel.wait_readable(IDLE_SECONDS):
+                self._transferred_bytes = 0
+                self._heap.trim()
             first, *rest = self._channel.receive_all()
             if rest:
                 with self._lock:

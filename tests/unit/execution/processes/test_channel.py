@@ -290,3 +290,13 @@ def test_closing_closes_every_descriptor():
     assert len(open_descriptors() - before) == 1  # the one that was handed out is the receiver's
     for name in open_descriptors() - before:
         os.close(int(name))
+
+
+def test_waiting_until_something_has_arrived(ends):
+    parent, worker = ends()
+    assert not worker.wait_readable(0)
+    parent.send("first")
+    parent.send("second")
+    assert worker.wait_readable(10)
+    assert worker.receive() == ("first", [])
+    assert worker.wait_readable(0)  # it may have read the second message already

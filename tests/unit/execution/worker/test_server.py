@@ -28,8 +28,10 @@ def server(calls):
     made._channel = SimpleNamespace(
         post=lambda *_message: None,
         flush=lambda: calls.append("flush"),
-        receive_all=lambda: calls.append("wait") or [(Stop(), [])],
+        receive_all=lambda: calls.append("receive") or [(Stop(), [])],
+        wait_readable=lambda _seconds: calls.append("wait") or made.is_busy,
     )
+    made.is_busy = False  # whether the next command arrives soon
     made._heap = SimpleNamespace(trim=lambda: calls.append("trim"))
     made._commands, made._lock, made._reading = deque(), threading.Lock(), threading.Lock()
     made._transferred_bytes = 0
@@ -45,7 +47,18 @@ def test_an_idle_worker_returns_the_memory_of_large_values_that_it_has_transferr
     calls.clear()
     server._next_command()
     server._next_command()
-    assert calls == ["flush", "trim", "wait", "flush", "wait"]
+    assert calls == ["flush", "wait", "trim", "receive", "flush", "receive"]
+
+
+def test_a_worker_that_gets_its_next_job_soon_is_not_delayed(server, calls):
+    """It returns the memory when it is idle the next time."""
+    server._publish(Transfer(1, MIN_TRANSFERRED_BYTES), [])
+    server.is_busy = True
+    server._next_command()
+    assert "trim" not in calls
+    server.is_busy = False
+    server._next_command()
+    assert "trim" in calls
 
 
 def test_small_transfers_are_not_worth_a_trim(server, calls):
