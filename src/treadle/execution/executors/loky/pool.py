@@ -146,21 +146,19 @@ class LokyPool:
     def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
         """Queue commands for a worker; `flush` sends them, with their file descriptors attached."""
         slot, send = self._slots[worker], self._slot_pool.send
-        plain: list[Any] = []  # those without descriptors, which are queued together
+        queued: list[Any] = []  # queued together with the next message that has descriptors
         for command in commands:
             if type(command) is Job and command.inputs and _has_descriptors(command):
-                send(slot, plain)
-                plain = []
                 for job, descriptors in _messages_of(command):
-                    send(slot, (job,), descriptors)
+                    send(slot, (*queued, job), descriptors)
+                    queued = []
             elif type(command) is Transfer and command.spare is not None:
-                send(slot, plain)
-                plain = []
-                send(slot, (command._replace(spare=None),), (command.spare,))
+                send(slot, (*queued, command._replace(spare=None)), (command.spare,))
+                queued = []
             else:
-                plain.append(command)
-        if plain:
-            send(slot, plain)
+                queued.append(command)
+        if queued:
+            send(slot, queued)
 
     def flush(self) -> None:
         """Send the queued commands, as far as the sockets accept them without blocking."""

@@ -275,6 +275,7 @@ class SlotPool:
                 os.close(fd)
             return
         if descriptors:
+            slot.channel.post_all(messages[:-1])
             slot.channel.post(messages[-1], descriptors)
         else:
             slot.channel.post_all(messages)
