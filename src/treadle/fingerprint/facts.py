@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from treadle.named_tuple import NamedTuple
-from treadle.secrets import mask_secrets
+from treadle.secrets import mask_secrets, summary_of
 
 Key: TypeAlias = "tuple[str, ...] | tuple[str, int]"
 """Names an object: `("function", id)`, `("class", id)`, `("global", module, name)`, `("module", name)`, `("outside", module)`."""
@@ -74,6 +74,10 @@ class Facts:
         """Note that something cannot be compared, so that the node always runs."""
         self.unknown.add(sentence)
         self.is_complete = False
+
+    def cannot_examine(self, label: str, error: Exception) -> None:
+        """Note that code of the project raised an error while an object was examined."""
+        self.cannot_tell(f"The {label} cannot be examined ({summary_of(error)}): the node always runs.")
 
 
 def digest_of(text: str | bytes) -> str:

@@ -117,7 +117,7 @@ class Fingerprinter:
         try:
             self._objects.describe(function, own)
         except Exception as exc:  # noqa: BLE001 - code of the project may raise anything when it is looked at
-            own.cannot_tell(f"The function cannot be examined ({type(exc).__name__}: {exc}): the node always runs.")
+            own.cannot_examine("function", exc)
         reached = self._reach(frozenset(own.edges))
         parts = reached.shown
         if own.parts:

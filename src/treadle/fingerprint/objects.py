@@ -81,9 +81,7 @@ class Objects:
             try:
                 self._find_out(key, known)
             except Exception as exc:  # noqa: BLE001 - code of the project may raise anything when it is looked at
-                known.cannot_tell(
-                    f"The {self._shown(key)} cannot be examined ({type(exc).__name__}: {exc}): the node always runs."
-                )
+                known.cannot_examine(self._shown(key), exc)
         return known
 
     def _shown(self, key: Key) -> str:

@@ -110,10 +110,9 @@ def local_content_of(name: str, path: str, known: ContentRecord | None = None) -
 
 
 def _undetermined(name: str, exc: Exception) -> ContentRecord:
-    from treadle.secrets import mask_patterns, mask_secrets
+    from treadle.secrets import summary_of
 
-    text = mask_patterns(mask_secrets(f"{type(exc).__name__}: {exc}"))
-    return unverifiable(name, f"Its content cannot be determined: {text}")
+    return unverifiable(name, f"Its content cannot be determined: {summary_of(exc)}")
 
 
 def unverifiable(name: str, problem: str) -> ContentRecord:

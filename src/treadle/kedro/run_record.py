@@ -119,8 +119,8 @@ class _RecordedRun:
     def __init__(self, reuse: KedroReuse, run_id: str, session: SessionInfo, parameters: Callable[[], Mapping[str, Any]]) -> None:
         from treadle.observe.store.log_lines import RunLog
         from treadle.observe.store.recorder import RunRecorder
+        from treadle.secrets import mask_text
         from treadle.session.facts import GitProbe
-        from treadle.session.record import mask_text
 
         params = session.run_params
         self.store = reuse.store

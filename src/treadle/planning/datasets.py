@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.io.recipe import PATH_KEYS
 from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import is_parameter
-from treadle.secrets import MASK, looks_secret, mask_patterns, mask_secrets, without_credentials
+from treadle.secrets import MASK, looks_secret, mask_text, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +114,7 @@ def resolved_entries(names: Iterable[str], catalog: Catalog) -> dict[str, Mappin
 def _masked(value: Any) -> Any:
     """Return a value of a catalog entry without secrets. `credentials` is the name of a section, and no secret."""
     if isinstance(value, str):
-        return mask_patterns(mask_secrets(value))
+        return mask_text(value)
     if isinstance(value, Mapping):
         return {
             key: MASK if key != "credentials" and each is not None and looks_secret(str(key)) else _masked(each)

@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from treadle.secrets.exceptions import masked_exception
+    from treadle.secrets.exceptions import masked_exception, summary_of
     from treadle.secrets.known import MASK, known_secrets, mask_secrets, secrets_in
     from treadle.secrets.locations import without_credentials
     from treadle.secrets.names import looks_secret
-    from treadle.secrets.patterns import mask_patterns, mask_setting
+    from treadle.secrets.patterns import mask_patterns, mask_setting, mask_text
     from treadle.secrets.registering import register_secrets
 
 _HOMES = {
@@ -25,9 +25,11 @@ _HOMES = {
     "mask_patterns": "treadle.secrets.patterns",
     "mask_secrets": "treadle.secrets.known",
     "mask_setting": "treadle.secrets.patterns",
+    "mask_text": "treadle.secrets.patterns",
     "masked_exception": "treadle.secrets.exceptions",
     "register_secrets": "treadle.secrets.registering",
     "secrets_in": "treadle.secrets.known",
+    "summary_of": "treadle.secrets.exceptions",
     "without_credentials": "treadle.secrets.locations",
 }
 
@@ -38,9 +40,11 @@ __all__ = [
     "mask_patterns",
     "mask_secrets",
     "mask_setting",
+    "mask_text",
     "masked_exception",
     "register_secrets",
     "secrets_in",
+    "summary_of",
     "without_credentials",
 ]
 

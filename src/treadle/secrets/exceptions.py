@@ -1,4 +1,4 @@
-"""Mask the registered secrets in exceptions: message, attributes, notes, causes and contexts. State: none."""
+"""Mask the secrets in exceptions: message, attributes, notes, causes and contexts. State: none."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def masked_exception(error: BaseException) -> BaseException:
         The exception; a `MaskedError` if its text cannot be changed.
     """
     return _mask(error, {}) if known_secrets() else error
+
+
+def summary_of(error: BaseException) -> str:
+    """Describe an exception in one line, as the last line of a traceback does, without secrets.
+
+    Args:
+        error: any exception, even one whose `__str__` raises.
+
+    Returns:
+        Its type and its message, such as `ValueError: invalid literal`.
+    """
+    from treadle.secrets.patterns import mask_text
+
+    message = " ".join(mask_text(_text(error)).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _mask(error: BaseException, done: dict[int, BaseException]) -> BaseException:

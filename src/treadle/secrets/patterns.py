@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from treadle.secrets.known import MASK
+from treadle.secrets.known import MASK, mask_secrets
 from treadle.secrets.names import SECRET_WORDS, UNMISTAKABLE_WORDS, looks_secret
 
 # A password may contain "/" and "@", though a correct URL would encode them, so it ends at the last "@" before white space.
@@ -27,6 +27,18 @@ _TOKENS = r"""
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----(?:.*?-----END\ [A-Z ]*PRIVATE\ KEY-----|[\w+/=\s\\]*)
     """
 _SETTING = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)=(?P<value>\{[^}]*\}?|[^;&\s,\"']+)")
+
+
+def mask_text(text: str) -> str:
+    """Mask all that is a registered secret or looks like a secret in free text.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text without registered secrets and without everything that `mask_patterns` masks.
+    """
+    return mask_patterns(mask_secrets(text))
 
 
 def mask_patterns(text: str) -> str:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from treadle.errors import NodeError, TreadleError
-from treadle.secrets import mask_patterns, mask_secrets
+from treadle.secrets import mask_text
 from treadle.server.models import ErrorView
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def public_text(text: str, *, debug: bool = False) -> str:
         text: any text.
         debug: whether paths stay.
     """
-    text = mask_patterns(mask_secrets(text)).encode("utf-8", "replace").decode("utf-8")
+    text = mask_text(text).encode("utf-8", "replace").decode("utf-8")
     return text if debug else _PATH.sub("<path>", text)[:_SHORT]
 
 

@@ -16,7 +16,7 @@ from treadle.errors import RunCancelledError
 from treadle.events import Outcome
 from treadle.named_tuple import NamedTuple
 from treadle.observe.store.records import ErrorRecord, RunRecord, SessionRecord
-from treadle.secrets import mask_patterns, mask_secrets
+from treadle.secrets import mask_text
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.masking import mask_command, mask_params
 
@@ -116,15 +116,6 @@ def masked_run(run: RunRecord) -> RunRecord:
 
 def _masked(error: ErrorRecord) -> ErrorRecord:
     return error._replace(message=mask_text(error.message), traceback=mask_text(error.traceback))
-
-
-def mask_text(text: str) -> str:
-    """Mask all that is a secret or looks like one in a text.
-
-    Args:
-        text: any text.
-    """
-    return mask_patterns(mask_secrets(text))
 
 
 def make_record(

@@ -21,11 +21,12 @@ from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import RunLog
+from treadle.secrets import mask_text
 from treadle.session.creation import env_of_successes, make_store, start_git_probe
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.masking import mask_params
-from treadle.session.record import is_failure, make_record, mask_text, masked_run
+from treadle.session.record import is_failure, make_record, masked_run
 from treadle.session.running import add_note
 from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.sources import sources_digest

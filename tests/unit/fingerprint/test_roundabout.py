@@ -268,6 +268,21 @@ def test_what_raises_when_it_is_examined(checkout, source):
     sys.modules.pop("shop.odd", None)
 
 
+@pytest.mark.parametrize("use", ["return A", "return 1"], ids=["an object that it uses", "the function itself"])
+def test_the_error_of_what_cannot_be_examined_is_shown_without_secrets(checkout, use):
+    """Of an object that a node uses, and of the function itself."""
+    error = "RuntimeError('no table at postgresql://me:hunter2@host')"
+    source = (
+        f"class M(type):\n    @property\n    def __dict__(cls):\n        raise {error}\nclass A(metaclass=M): ...\n"
+        "class F(metaclass=M):\n    def __call__(self):\n        return 1\n"
+        f"def node():\n    {use}\n"
+    )
+    module = checkout(nodes=source).load("shop.nodes")
+    found = Fingerprinter("shop", code_stamp("shop")).of(module.node if use == "return A" else module.F())
+    assert not found.is_complete
+    assert "cannot be examined (RuntimeError: no table at postgresql://me:***@host)" in found.unknown[0]
+
+
 @pytest.mark.parametrize("text", [r"\ud800", r"\0", r"é\udcff\0"])
 def test_texts_that_a_store_escapes(checkout, text):
     """They are compared as they are stored, and differ from the escaped text."""

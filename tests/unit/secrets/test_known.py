@@ -13,7 +13,7 @@ import pytest
 
 from treadle.errors import ConfigError, TreadleError
 from treadle.execution.attempt.failure import record_failure, restore_exception
-from treadle.secrets import known_secrets, mask_secrets, masked_exception, register_secrets
+from treadle.secrets import known_secrets, mask_secrets, masked_exception, register_secrets, summary_of
 from treadle.secrets.known import MAX_SECRETS
 
 SECRET = "p@ss 'w\"ord/\u00e9\\"
@@ -156,6 +156,27 @@ def test_an_exception_without_secrets_stays_as_it_is() -> None:
     assert masked_exception(error) is error
     assert error.args[0] is arguments[0]
     assert not error.__suppress_context__
+
+
+class SilentError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "summary"),
+    [
+        (ValueError("hunter2! is\n  wrong"), "ValueError: *** is wrong"),
+        (OSError("postgresql://me:other@host"), "OSError: postgresql://me:***@host"),
+        (KeyError(), "KeyError"),
+        (SilentError(), "SilentError"),
+    ],
+    ids=["registered", "recognised by its form", "no message", "no text"],
+)
+def test_an_exception_in_one_line(error: Exception, summary: str) -> None:
+    """Its text has no secret, and need not exist."""
+    register_secrets("hunter2!")
+    assert summary_of(error) == summary
 
 
 def test_failures_are_recorded_without_secrets() -> None:

@@ -16,7 +16,7 @@ from treadle.io.validation.failures import CheckFailure
 from treadle.io.validation.masks import is_mask, mask_failures
 from treadle.io.validation.pandera import MOST_EXAMPLES, failures_of, is_pandera_schema
 from treadle.io.validation.resolving import import_validator, resolve_validator
-from treadle.secrets import looks_secret, mask_patterns, mask_secrets
+from treadle.secrets import looks_secret, mask_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,7 +177,7 @@ def _text(exc: BaseException) -> str:
 
 def _shown(text: str, longest: int) -> str:
     """Return a text on one line, without secrets, and not longer than a limit."""
-    line = mask_patterns(mask_secrets(" ".join(text.split())))
+    line = mask_text(" ".join(text.split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 

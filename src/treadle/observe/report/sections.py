@@ -13,7 +13,7 @@ from treadle.observe.report.critical_path import END, WORK
 from treadle.observe.report.history_section import history_section, usual_time
 from treadle.observe.report.node_logs import failure_logs
 from treadle.observe.report.timeline import CAUSES, statuses
-from treadle.secrets import mask_patterns, mask_secrets
+from treadle.secrets import mask_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -307,14 +307,10 @@ def _facts(analysis: RunAnalysis) -> list[tuple[str, str]]:
         ("Resumed from", session.resumed_from or ""),
     ]
     facts += [(name, value) for name, value in session.environment.items()]
-    return [(name, _masked(str(value))) for name, value in facts if value != ""]
+    return [(name, mask_text(str(value))) for name, value in facts if value != ""]
 
 
 # --- the data of the charts ---------------------------------------------------------------------------------------------------
-
-
-def _masked(text: str) -> str:
-    return mask_patterns(mask_secrets(text))
 
 
 def _first_line(text: str) -> str:

@@ -9,7 +9,7 @@ from treadle.observe.store import log_lines
 from treadle.observe.store.line_text import LINE_CHARACTERS
 from treadle.observe.store.log_lines import FIRST_LINES, LAST_LINES, RunLog
 from treadle.project.log_capture import logs_captured
-from treadle.session.record import mask_text
+from treadle.secrets import mask_text
 
 
 class WithoutText:
