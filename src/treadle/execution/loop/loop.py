@@ -121,7 +121,7 @@ class RunLoop:
         self._stopping = Stopping(cancellation, bundle, executor, self._scheduler, self._deadlines, self._workers.keys())
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
-        self._received: Sequence[PoolEvent] = ()  # by the last `wait`, without those that were handled before a later `assign`
+        self._received: Sequence[PoolEvent] = ()  # by the last `wait`, from the last assignment of jobs on
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
 
     def run(self) -> RunResult:
@@ -342,15 +342,13 @@ class RunLoop:
                 if (placement := handle.placement) is not SHARED:
                     scheduler.value_made(dataset, placement)
             name = planned[node].name
-            taken[name] = at - started
+            taken[name] = took = at - started
             nodes.append(node)
-            seconds.append(at - started)
+            seconds.append(took)
             if decisions is not None:
                 decisions.node_finished(name, contents)
-        if not self._observers.active:
-            scheduler.finish_all(nodes, worker, seconds)
-            return
-        self._reports.add_finished(worker, facts)
+        if self._observers.active:
+            self._reports.add_finished(worker, facts)
         scheduler.finish_all(nodes, worker, seconds)
         self._reports.report_finished()  # last: observers take long, and an interrupt that comes meanwhile must not undo the rest
 

@@ -173,8 +173,7 @@ class Values:
         if node in self._repeatable:
             return tuple(inputs), (), ()
         last = [(dataset, node) for dataset in inputs if uses[dataset] == used.count(dataset)]
-        if last and (self.pins or self.homes):
-            self._note_used_up(last, worker)
+        self._note_used_up(last, worker)
         return tuple(inputs), tuple(last), ()
 
     def _note_used_up(self, last: Iterable[tuple[int, int]], worker: int) -> None:
@@ -276,16 +275,11 @@ class Values:
         """Note that a consumer of these datasets finished, failed or was skipped."""
         if self._used_up:
             self._used_up.difference_update(inputs)
-        uses, emit, shared = self.uses, self._emit, ValueState.SHARED
-        in_workers = self.pins or self.homes or self._copies or self._retained or self._unmade
+        uses = self.uses
         for dataset in inputs:
             uses[dataset] -= 1
             if uses[dataset] == 0:
-                if not in_workers and self.of[dataset] is shared and self._plan.datasets[dataset].in_memory:  # most values
-                    self._move(dataset, ValueState.RELEASED)
-                    emit(new_record(ReleaseValue, (dataset, (), False)))
-                else:
-                    self._release(dataset)
+                self._release(dataset)
             elif self._unmade and dataset in self._unmade and not self._awaited(dataset):
                 self._unmade.discard(dataset)  # a result of the run that an earlier run had
                 self._release_inputs(self._plan.datasets[dataset].producer)
@@ -369,6 +363,11 @@ class Values:
 
     def _release(self, dataset: int) -> None:
         if not self._plan.datasets[dataset].in_memory:
+            return
+        in_workers = self.pins or self.homes or self._copies or self._retained or self._unmade
+        if not in_workers and self.of[dataset] is ValueState.SHARED:  # most values
+            self._move(dataset, ValueState.RELEASED)
+            self._emit(new_record(ReleaseValue, (dataset, (), False)))
             return
         if dataset in self._unmade:  # there is nothing to release
             self._unmade.discard(dataset)
