@@ -6,6 +6,8 @@ import math
 import os
 from contextlib import suppress
 
+from treadle.execution.processes.system_file import read_text
+
 _CPU_MAX = "/sys/fs/cgroup/cpu.max"
 _QUOTA = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
 _PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_period_us"
@@ -27,12 +29,7 @@ def _of_cgroup(present: int) -> int:
     """Return the number of cores whose time the control group may use, rounded up (cgroups(7), version 2, then 1)."""
     for files in ((_CPU_MAX,), (_QUOTA, _PERIOD)):
         with suppress(OSError, ValueError):  # no such control group; "max" is not a number
-            quota, period = map(int, " ".join(_read(file) for file in files).split())
+            quota, period = map(int, " ".join(read_text(file) for file in files).split())
             if quota > 0 and period > 0:
                 return math.ceil(quota / period)
     return present
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()

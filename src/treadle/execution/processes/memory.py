@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from treadle.execution.processes.system_file import read_text
+
 _CGROUP = "/sys/fs/cgroup"
 _OWN_CGROUP = "/proc/self/cgroup"
 
@@ -26,7 +28,7 @@ def cgroup_limits(root: str | os.PathLike[str], own: str | os.PathLike[str]) -> 
         The limits in bytes; empty if there is no limit or no control group.
     """
     try:
-        lines = _read(own).splitlines()
+        lines = read_text(own).splitlines()
     except OSError:
         return []
     limits: list[int] = []
@@ -39,12 +41,7 @@ def cgroup_limits(root: str | os.PathLike[str], own: str | os.PathLike[str]) -> 
         # In a container the path is often the host's path, while the group itself is mounted at the root.
         for depth in range(len(groups), -1, -1):
             with suppress(OSError):
-                text = _read(os.path.join(base, *groups[:depth], name)).strip()
+                text = read_text(os.path.join(base, *groups[:depth], name)).strip()
                 if text.isdigit():
                     limits.append(int(text))
     return limits
-
-
-def _read(path: str | os.PathLike[str]) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()

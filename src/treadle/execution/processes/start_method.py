@@ -20,6 +20,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
+from treadle.execution.processes.system_file import read_text
 from treadle.forks import fork_safe_threads, is_worker
 from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
@@ -184,16 +185,11 @@ def may_fork() -> bool:
         return False
     try:
         tasks = [task for task in os.listdir("/proc/self/task") if int(task) not in own]
-        names = [_name_of_thread(task) for task in tasks]
+        names = [read_text(f"/proc/self/task/{task}/comm").strip() for task in tasks]
     except OSError:  # a thread has just ended, or /proc is missing: assume that a fork is not safe
         return False
     others = sum(name not in _FORK_SAFE_THREADS for name in names) - 1
     return others <= 0 or others <= _openblas_threads()
-
-
-def _name_of_thread(task: str) -> str:
-    with open(f"/proc/self/task/{task}/comm", encoding="utf-8") as file:
-        return file.read().strip()
 
 
 def _openblas_threads() -> int:
