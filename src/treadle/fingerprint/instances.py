@@ -7,7 +7,7 @@ import collections
 import types
 from typing import Any
 
-MAPPINGS = (dict, types.MappingProxyType, *[vars(builtins)[name] for name in ("frozendict",) if name in vars(builtins)])
+MAPPINGS = (dict, types.MappingProxyType, getattr(builtins, "frozendict", dict))
 """Mappings; `frozendict` exists since Python 3.15."""
 CONTAINERS = (list, tuple, *MAPPINGS, set, frozenset, collections.deque)
 """Types whose elements are described one by one."""

@@ -185,10 +185,12 @@ class Values:
             count, self._done, self._count = self._count, done, before + self._count
         return _Large(value, token, count, own)
 
-    def _leaf(self, value: Any, name: str) -> str | None:
+    def _leaf(self, value: Any, name: str) -> str | None:  # noqa: PLR0911 - one line a kind
         kind = type(value)
-        if value is None or kind is bool or value is ... or value is NotImplemented or kind is _SENTINEL:
-            return repr(value) if kind is not _SENTINEL else f"sentinel {value.__module__}.{value.__name__}"
+        if value is None or kind is bool or value is ... or value is NotImplemented:
+            return repr(value)
+        if kind is _SENTINEL:
+            return f"sentinel {value.__module__}.{value.__name__}"
         if kind is str:
             return self._text(value, name)
         if kind is int or kind is float or kind is complex:

@@ -35,7 +35,7 @@ class Arguments(NamedTuple):
     def call(self, func: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         """Call the function with the values of its datasets."""
         if not self.keywords:
-            return func(*[values[name] for name in self.positional]) if self.positional else func()
+            return func(*[values[name] for name in self.positional])
         return func(*[values[name] for name in self.positional], **{key: values[name] for key, name in self.keywords})
 
     def call_and_release(self, func: Callable[..., Any], values: dict[str, Any]) -> Any:

@@ -50,10 +50,10 @@ class WorkerCode:
 
     def _is_edited(self) -> bool:
         try:
-            return any(
-                (status.st_mtime_ns, status.st_size) != (changed, size)
-                for path, changed, size in self._files
-                for status in (os.stat(path),)  # noqa: PTH116 - paths of code are strings
-            )
+            for path, changed, size in self._files:
+                status = os.stat(path)  # noqa: PTH116 - paths of code are strings
+                if (status.st_mtime_ns, status.st_size) != (changed, size):
+                    return True
         except OSError:  # a file was removed
             return True
+        return False

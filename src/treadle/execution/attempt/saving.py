@@ -60,9 +60,7 @@ def save_chunks(
     outputs: dict[str, Any] = {}
     saving = 0.0
     with steps.saving_chunks():
-        with (
-            ExitStack() as files
-        ):  # files that are appended to are replaced only when the generator has finished without an error
+        with ExitStack() as files:  # replaces the files that are appended to, if the generator finishes without an error
             # In-memory chunks are copied, so that changes that the generator makes to a chunk after yielding it have no effect.
             def store_copy(dataset: int, chunk: Any) -> None:
                 store_output(dataset, snapshot(chunk, context.copy_mode(dataset)))
@@ -146,7 +144,7 @@ def _save_to_catalog(
         if chunks is None:
             steps.save_output(name, lambda: context.catalog[name], save)
         else:
-            chunks.append(dataset, name, data)
+            chunks.append(dataset, data)
         if state is not None:
             state.after_save(name, context.catalog[name])
     except TreadleError as exc:
@@ -172,9 +170,10 @@ class _ChunkFiles:
         self._context, self._files = context, files
         self._append: dict[int, Callable[[Any], None]] = {}
 
-    def append(self, dataset: int, name: str, chunk: Any) -> None:
+    def append(self, dataset: int, chunk: Any) -> None:
         """Append a chunk of an output to its file."""
         if dataset not in self._append:
+            name = self._context.dataset_names[dataset]
             self._append[dataset] = self._files.enter_context(self._context.catalog.appending(name))
         self._append[dataset](chunk)
 

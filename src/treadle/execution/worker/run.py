@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from treadle.execution.values.budget import Budget
     from treadle.execution.worker.bootstrap import WorkerProcess
 
-_NONE: frozenset[int] = frozenset()
-
 FLUSH_BATCH_SIZE = 32
 """Number of facts that are sent together: few of the nodes that may be queued in a worker, so it has work until more arrive."""
 
@@ -84,7 +82,7 @@ class WorkerRun:
     def accept(self, job: Job) -> None:
         """Keep the handles of a job's inputs. The server has added those in memory files to `files` already."""
         self._last = dict(job.last) if job.last else {}
-        self._local = frozenset(job.local) if job.local else _NONE
+        self._local = frozenset(job.local)
         for dataset, handle in job.inputs:
             if not handle.needs_descriptor:
                 self._handles[dataset] = handle
