@@ -2,7 +2,7 @@
 
 This is done once, before a run, and only compares what is loaded in this process: the functions that will run, not the files
 that they came from. State: the texts of params and entries found so far. Neighbours: `treadle.fingerprint` follows the code,
-`treadle.planning.reuse` compares the facts, `reusing.py` collects them for a run.
+`treadle.planning.reuse` compares the facts, `run_facts.py` collects them for a run.
 """
 
 from __future__ import annotations
