@@ -10,7 +10,7 @@ child has no other parent, so that the value between them never leaves the worke
 Runs in the parent. State: that of one run. These modules are parts of the scheduler, and only the scheduler changes their state:
 `states.py` (states and legal moves), `queues.py` (ready nodes), `pending.py` (jobs that wait for values), `workers.py` (the nodes
 that each worker holds), `values.py` (where values are), `resources.py` (limited resources), `policies.py` (retries), `view.py`
-(queries), `moves.py` (state changes).
+(queries), `moves.py` (state changes). The module is long because each event is a method that documents its arguments.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@
     Cancel ─────────────────────► JobsReturned: the jobs that have not started
     Stop ───────────────────────► `serve` returns
 
+The module is long because both threads that read commands are in it, so that their order and their locks can be checked at once.
+
 State: the commands received but not yet handled, and the runs that are open in this process.
 """
 

@@ -2,7 +2,8 @@
 
 Receiving an event only appends it to a queue, because this happens in the run loop. The events are converted to records by the
 thread that reads them: the one that writes the record while the run goes on, and the run's own thread when it is over.
-State: the records of one run, and the events that are not converted yet.
+The module is long because each kind of event has a small method. State: the records of one run, and the events that are not
+converted yet.
 
 Neighbours: `treadle.events` defines the events, `records.py` the records; `treadle.session` creates one recorder per run,
 `live.py` reads what has changed.

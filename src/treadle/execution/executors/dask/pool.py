@@ -10,7 +10,8 @@
     │ ClusterStore: handles        │                    │ values ◄═══ read by other workers ═══►│
     └──────────────────────────────┘                    └───────────────────────────────────────┘
 
-State: the current run. Runs in the driver. Neighbours: `links.py` has the links.
+The module is long because each call of the executor, and each event of a link, has a small method. State: the current run. Runs
+in the driver. Neighbours: `links.py` has the links.
 """
 
 from __future__ import annotations
