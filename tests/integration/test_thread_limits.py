@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -42,3 +43,31 @@ def test_openblas_is_limited_before_its_threads_start(method):
     assert limits
     assert set(limits) == {1}
     assert after == (300.0, 0)
+
+
+LOADED_LATER = """
+import os, sys
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+def limits():
+    from threadpoolctl import threadpool_info
+    return {each["num_threads"] for each in threadpool_info() if each["internal_api"] == "openblas"}
+
+def limits_in_a_worker():
+    return ParallelRunner(os.cpu_count(), start_method="fork").run(Pipeline([node(limits, None, "found")]), Catalog())["found"]
+
+print("numpy" in sys.modules, limits_in_a_worker())
+import numpy
+print("numpy", limits_in_a_worker())
+import scipy.linalg  # usually has an OpenBLAS of its own
+print("scipy", limits_in_a_worker())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="numpy and scipy have no OpenBLAS there")
+def test_libraries_loaded_after_the_first_fork_are_limited(launch, tmp_path):
+    """The parent looks for libraries before its first fork only; a worker limits those that were loaded later, too."""
+    pytest.importorskip("scipy")
+    launched = launch(LOADED_LATER, tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert launched.output == "False set()\nnumpy {1}\nscipy {1}\n"

@@ -36,6 +36,7 @@ from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
+from treadle.execution.worker.thread_pools import limit_threads
 from treadle.forks import mark_as_worker
 
 if TYPE_CHECKING:
@@ -44,16 +45,6 @@ if TYPE_CHECKING:
     from treadle.events import Failure
     from treadle.execution.processes.connection import Connection
     from treadle.execution.protocol.messages import ProcessSpec
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-"""The environment variables from which numeric libraries read the size of their thread pools when they are loaded."""
 
 
 class WorkerProcess:
@@ -137,7 +128,7 @@ def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> flo
         _apply_environment(spec)
         disable_prompts(kedro=spec.project.setup is not None)
         mark_programs(mark)
-        _limit_threads(spec.thread_limit)
+        limit_threads(spec.thread_limit)
         if not spec.inherits:
             from treadle.execution.worker.project import configure_worker
 
@@ -200,15 +191,3 @@ def _import(modules: Sequence[str]) -> None:
         for name in modules:
             with suppress(Exception):  # it may be a name in a module, and no module
                 import_module(name)
-
-
-def _limit_threads(limit: int | None) -> None:
-    if limit is None:
-        return
-    for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, str(limit))
-    if any(library in sys.modules for library in ("numpy", "scipy", "sklearn", "torch")):
-        # In a forked child these libraries are loaded already, and they read the variables only when they are loaded.
-        from treadle.execution.worker.thread_pools import limit_thread_pools
-
-        limit_thread_pools(limit)

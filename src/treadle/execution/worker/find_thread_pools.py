@@ -1,11 +1,12 @@
 """Find the thread pools of the numeric libraries that are loaded. Importing this module does the work.
 
-Only a forkserver imports it, after these libraries: what threadpoolctl looks up is cached, so each worker that is forked from the
-server limits its threads several times faster. State: that cache.
+A process that forks workers imports it after these libraries: a forkserver, or the parent under fork. What threadpoolctl looks up
+is cached, so each worker limits its threads several times faster; it still finds libraries that were loaded later. State: that
+cache.
 """
 
 from __future__ import annotations
 
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController
 
-threadpool_info()
+ThreadpoolController()

@@ -29,7 +29,7 @@ from treadle.execution.processes.main_module import hidden_main
 from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod, default_start_method_unchanged, multiprocessing_folder
-from treadle.execution.worker.start import import_worker, run_worker
+from treadle.execution.worker.start import prepare_fork, run_worker
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Slot:
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
         elif self._method.child_inherits:
-            import_worker()  # once here instead of in each child
+            prepare_fork(spec.thread_limit)
         else:
             _ensure_resource_tracker()
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
