@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from measure import Measurement
     from workloads import Workload
 
+PLAIN = "plain loop"
 TREADLE = "treadle parallel"
 FIRST_RUN = "treadle parallel, first run"
 MEMORY = 1.25
-"""How much more than the live data a run may take, at its peak."""
+"""How many times the memory that the work itself needs a run may have at its peak."""
 TIMES_A_PEER = {
     "6 nodes": ("futures loop", 1.0),
     "1,000 no-ops": ("joblib", 1.0),
@@ -79,9 +80,32 @@ def verdicts(workloads: list[Workload], measurements: list[Measurement]) -> list
                 what = f"time ÷ the lower bound ({learned})"
                 found.append(Verdict(workload.name, what, times, "×", ratios, f"the bound, {learned}"))
         if workload.live_bytes and all(row.peak_bytes for row in ours.values()):
-            peaks = {method: row.peak_bytes / workload.live_bytes for method, row in ours.items()}
-            found.append(Verdict(workload.name, "peak memory ÷ the live data", MEMORY, "×", peaks))
+            needed, what = needed_bytes(workload, rows)
+            peaks = {method: row.peak_bytes / needed for method, row in ours.items()}
+            found.append(Verdict(workload.name, f"peak memory ÷ {what}", MEMORY, "×", peaks))
     return [verdict for verdict in found if verdict.measured]
+
+
+def compared(workload: str) -> set[str]:
+    """Return the names of the engines that the goals and the summaries compare for a workload."""
+    peers = [goals[workload][0] for goals in (TIMES_A_PEER, TIMES_A_DASK_PEER) if workload in goals]
+    return {PLAIN, DASK, *TIMES_THE_BOUND, *peers}
+
+
+def needed_bytes(workload: Workload, rows: list[Measurement]) -> tuple[int, str]:
+    """Return how much memory the work itself needs, and what that is.
+
+    It is the live data, or the peak of a plain loop in one process if that is more: pandas makes temporary copies of strings,
+    whichever engine calls it. Without a plain loop it is the live data.
+
+    Args:
+        workload: the work.
+        rows: what was measured for it, without failures.
+    """
+    plain = [row.peak_bytes for row in rows if row.engine == PLAIN]
+    if not plain:
+        return workload.live_bytes, "the live data (the plain loop was not measured)"
+    return max(workload.live_bytes, *plain), "the larger of the live data and the plain loop's peak"
 
 
 def _on_a_peer(workload: str, rows: list[Measurement], ours: dict[str, Measurement]) -> list[Verdict]:

@@ -1,4 +1,10 @@
-"""Timing that survives a noisy machine: interleaved repeats, medians, and the peak memory of the whole process tree."""
+"""Timing that survives a noisy machine: interleaved repeats, medians, and the peak memory of the whole process tree.
+
+An engine repeats a workload as often as its budget of seconds allows, up to a maximum. Engines that the goals and the summaries
+compare repeat it at least `least` times, however long that takes: the ratio of two single runs says little. So do those that may
+be the fastest of the other engines. The rest keep to their budget, so that a full run takes five minutes longer and not half an
+hour: a loop by hand needs 15 s for the frames of string objects, where it is neither the peer of the goal nor the fastest.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +12,22 @@ import gc
 import os
 import statistics
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
+from peak import PeakSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from workloads import Workload
 
-SAMPLE_SECONDS = 0.02
 LONG_SECONDS = 60.0
 """An engine whose first round takes longer has no other."""
+CLOSE = 1.5
+"""An engine may be the fastest of the others if its first round takes at most this many times as long as that of the fastest."""
 _START_ORDER = ("fork", "spawn", "forkserver", "loky", "-")
 
 
@@ -35,7 +40,7 @@ class Measurement:
         engine: name of the engine.
         method: its start method.
         seconds: seconds of each repeat.
-        peak_bytes: how much memory the process tree had more, at the most, during a run.
+        peak_bytes: how far the memory of the process tree rose, at the most, during the first run.
         problem: why there are no figures; empty where there are.
     """
 
@@ -52,12 +57,19 @@ class Measurement:
         return statistics.median(self.seconds)
 
     @property
+    def is_other(self) -> bool:
+        """Whether this is an engine with workers in Treadle's place."""
+        return self.method != "-" and not self.engine.startswith("treadle")
+
+    @property
     def label(self) -> str:
         """The engine with its start method."""
         return self.engine if self.method == "-" else f"{self.engine}, {self.method}"
 
 
-def measure(workload: Workload, engines: list[Any], repeats: int, budget: float) -> list[Measurement]:
+def measure(
+    workload: Workload, engines: list[Any], compared: Collection[str], *, repeats: int, least: int, budget: float
+) -> list[Measurement]:
     """Run a workload on each engine in turn, again and again, and check every result.
 
     The first round warms up and is measured for memory. An engine's workers stay while the others run; they are idle then.
@@ -65,8 +77,10 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
     Args:
         workload: the work.
         engines: who does it; one that refuses it with an empty reason is left out.
-        repeats: how often, after the first round.
-        budget: seconds that one engine may take for all its repeats; one whose first round takes longer has one repeat.
+        compared: the names of the engines that the report compares for this workload.
+        repeats: how often at the most, after the first round.
+        least: how often at least, for engines that are compared or may be the fastest of the others.
+        budget: seconds that one engine may take for all its repeats, if it is not one of these.
 
     Returns:
         A measurement an engine, in the order of the engines.
@@ -82,23 +96,21 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
     for engine, _ in sorted(taking, key=lambda pair: _START_ORDER.index(pair[0].method)):
         with _kept_environment():
             engine.start(workload)
-    rounds = {}
     try:
-        for engine, measurement in taking:
-            if hasattr(engine, "warm"):
-                engine.warm()
-            _prepare(engine, workload)
-            before = _tree_bytes()
-            with _PeakSampler() as sampler:
-                took = _checked(engine, workload, measurement)
-            measurement.peak_bytes = max(0, sampler.peak - before)
-            least = 0 if workload.cold or took > LONG_SECONDS else 1  # the first round includes the imports of the workers
-            rounds[id(engine)] = max(least, min(repeats, int(budget / took)))
-            if not rounds[id(engine)] and not measurement.problem:
+        first = _first_round(workload, taking)
+        others = [took for (_, each), took in zip(taking, first, strict=True) if each.is_other and not each.problem]
+        fastest = min(others, default=0.0)
+        rounds = []
+        for (_, measurement), took in zip(taking, first, strict=True):
+            may_be_fastest = measurement.is_other and took <= CLOSE * fastest
+            # Warm workers import what the tasks need in the first round, so it counts only where another would take too long.
+            floor = least if measurement.engine in compared or may_be_fastest else 0 if workload.cold else 1
+            rounds.append(max(floor if took <= LONG_SECONDS else 0, min(repeats, int(budget / took))))
+            if not rounds[-1] and not measurement.problem:
                 measurement.seconds.append(took)
         for repeat in range(repeats):
-            for engine, measurement in taking:
-                if repeat < rounds[id(engine)] and not measurement.problem:
+            for (engine, measurement), count in zip(taking, rounds, strict=True):
+                if repeat < count and not measurement.problem:
                     _prepare(engine, workload)
                     gc.collect()
                     measurement.seconds.append(_checked(engine, workload, measurement))
@@ -106,6 +118,20 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
         for engine, _ in taking:
             engine.close()
     return [measurement for _, measurement in pairs]
+
+
+def _first_round(workload: Workload, taking: list[tuple[Any, Measurement]]) -> list[float]:
+    """Let each engine run once, and note its peak; return the seconds that each took."""
+    first = []
+    with PeakSampler() as sampler:
+        for engine, measurement in taking:
+            if hasattr(engine, "warm"):
+                engine.warm()
+            _prepare(engine, workload)
+            with sampler.sampling():
+                first.append(_checked(engine, workload, measurement))
+            measurement.peak_bytes = sampler.peak_bytes
+    return first
 
 
 @contextmanager
@@ -142,53 +168,6 @@ def _checked(engine: Any, workload: Workload, measurement: Measurement) -> float
     if not getattr(engine, "unchecked", False) and not workload.expected(results):
         measurement.problem = "wrong results"
     return took
-
-
-class _PeakSampler:
-    """Sample the memory of this process and its descendants while something runs."""
-
-    def __enter__(self) -> _PeakSampler:
-        self.peak = _tree_bytes()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-        return self
-
-    def _sample(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
-            self.peak = max(self.peak, _tree_bytes())
-
-    def __exit__(self, *_exc: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-
-def _tree_bytes() -> int:
-    """Return the memory of this process and its descendants, in bytes; 0 where the system does not say.
-
-    Pages that processes share count once (PSS). Shared memory, which may be in nobody's map for a while, is counted for the
-    whole machine instead: what matters is by how much it grows.
-    """
-    if sys.platform != "linux":
-        return 0
-    total = sum(_kilobytes("/proc/meminfo", "Shmem:"))
-    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        whole, shared = _kilobytes(f"/proc/{process.pid}/smaps_rollup", "Pss:", "Pss_Shmem:")
-        total += whole - shared
-    return total * 1024
-
-
-def _kilobytes(path: str, *names: str) -> list[int]:
-    found = dict.fromkeys(names, 0)
-    try:
-        with Path(path).open(encoding="ascii") as lines:
-            for line in lines:
-                name, *rest = line.split(maxsplit=2)
-                if name in found:
-                    found[name] = int(rest[0])
-    except OSError:  # the process is gone
-        return [0] * len(names)
-    return [found[name] for name in names]
 
 
 def cores() -> int:

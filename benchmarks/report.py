@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goals import DASK, TREADLE, verdicts
+from goals import DASK, PLAIN, TREADLE, needed_bytes, verdicts
 
 if TYPE_CHECKING:
     from figures import Figure
@@ -54,8 +54,9 @@ def _summary(workloads: list[Workload], measurements: list[Measurement]) -> list
     lines = [
         "## Treadle and the others",
         "",
-        "Beside a plain loop in one process and the fastest of the others with workers; the ratios are those of the slowest",
-        "start method. A goal compares each start method with another engine under the same one.",
+        "Treadle's parallel runner beside a plain loop in one process and the fastest other engine with workers. The ratios are",
+        "those of the slowest start method. A goal compares each start method with another engine under the same one, or under",
+        "the only one that it has.",
         "",
         "| work | plain loop | fastest other | Treadle | ÷ plain loop | ÷ fastest other | goal |",
         "|---|---:|---|---:|---:|---:|---|",
@@ -63,12 +64,12 @@ def _summary(workloads: list[Workload], measurements: list[Measurement]) -> list
     for workload in workloads:
         rows = [row for row in measurements if row.workload == workload.name and row.seconds and not row.problem]
         ours = [row.median for row in rows if row.engine == TREADLE]
-        others = [row for row in rows if row.method != "-" and not row.engine.startswith("treadle")]
+        others = [row for row in rows if row.is_other]
         if not ours or not others:
             continue
         best, plain = (
             min(others, key=lambda row: row.median),
-            next((row.median for row in rows if row.engine == "plain loop"), None),
+            next((row.median for row in rows if row.engine == PLAIN), None),
         )
         took = " to ".join(dict.fromkeys((_seconds(min(ours)), _seconds(max(ours)))))
         by_plain = f"{max(ours) / plain:.2f}" if plain else ""
@@ -123,26 +124,39 @@ def _alone(alone: list[Figure]) -> list[str]:
 
 def _workload(workload: Workload, rows: list[Measurement]) -> list[str]:
     measured = [row for row in rows if row.seconds and not row.problem]
-    plain = next((row.median for row in measured if row.engine == "plain loop"), None)
+    plain = next((row.median for row in measured if row.engine == PLAIN), None)
     by_hand = {row.method: row.median for row in measured if row.engine in {"futures loop", "loky loop"}}
     lines = [
         f"## {workload.name}",
         "",
-        f"{workload.about[:1].upper()}{workload.about[1:]}.",
+        f"{workload.about[:1].upper()}{workload.about[1:]}.{_memory(workload, measured)}",
         "",
-        "| engine | start method | seconds | repeats | ÷ loop by hand | ÷ plain loop | peak MB | ÷ live data |",
+        "| engine | start method | seconds | repeats | ÷ loop by hand | ÷ plain loop | peak MB | ÷ needed |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
+    needed, _ = needed_bytes(workload, measured)
     for row in rows:
         if row.problem:
             lines.append(f"| {row.engine} | {row.method} | {row.problem} | | | | | |")
             continue
         versus = f"{row.median / by_hand[row.method]:.2f}" if row.method in by_hand else ""
         ratio = f"{row.median / plain:.2f}" if plain else ""
-        by_live = f"{row.peak_bytes / workload.live_bytes:.2f}" if workload.live_bytes else ""
-        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {row.peak_bytes / 1e6:.0f} | {by_live}"
+        by_needed = f"{row.peak_bytes / needed:.2f}" if workload.live_bytes else ""
+        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {row.peak_bytes / 1e6:.0f} | {by_needed}"
         lines.append(f"| {row.engine} | {row.method} | {figures} |")
     return [*lines, ""]
+
+
+def _memory(workload: Workload, measured: list[Measurement]) -> str:
+    """Return what the last two columns of a workload's table mean, if its data are large."""
+    if not workload.live_bytes:
+        return ""
+    needed, what = needed_bytes(workload, measured)
+    sizes = f"The live data are {workload.live_bytes / 1e6:.0f} MB. The work itself needs {needed / 1e6:.0f} MB: {what}."
+    columns = "The last two columns are the peak memory of all processes in the first run, and that peak ÷ what the work needs."
+    in_process = any(row.method == "-" and row.engine != PLAIN for row in measured)
+    reused = "Engines without workers run in the process of the plain loop and reuse its memory, so their peaks may be too low."
+    return " ".join(["", sizes, columns, *([reused] if in_process else [])])
 
 
 def _seconds(value: float | None) -> str:

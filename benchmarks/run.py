@@ -1,7 +1,7 @@
 """Measure Treadle against what people have in its place, in one run, as ratios.
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
-python benchmarks/run.py --full              every start method, more repeats: about half an hour
+python benchmarks/run.py --full              every start method, more repeats: about 40 minutes
 python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `unchanged`, `auto`, `shell`,
                                              `whole command` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
@@ -35,7 +35,7 @@ import unchanged
 import whole_command
 from chart import draw
 from engines import engines, missing
-from goals import verdicts
+from goals import compared, verdicts
 from measure import Measurement, machine, measure
 from report import markdown
 from workloads import Workload, workloads
@@ -56,13 +56,19 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="start methods, instead of those of quick or full")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, help="repeats at the most; 3, or 7 where full")
-    parser.add_argument("--budget", type=float, help="seconds for all repeats of one engine on one workload; 1, or 2 where full")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        help="seconds for all repeats of one engine on one workload; 1, or 2 where full. Engines that a goal or a "
+        "summary compares, and those that may be the fastest of the others, repeat it at least 3 times, or 5 where full",
+    )
     parser.add_argument("--only", nargs="+", default=[], help="only workloads whose name contains one of these")
     parser.add_argument("--engines", nargs="+", default=[], help="only engines whose name or start method contains one of these")
     parser.add_argument("--output", type=Path, help="folder for the report, the figures and the chart")
     options = parser.parse_args()
     methods = options.methods or (METHODS if options.full else QUICK_METHODS)
     repeats = options.repeats or (7 if options.full else 3)
+    least = min(repeats, 5 if options.full else 3)
     budget = options.budget or (2.0 if options.full else 1.0)
 
     where = machine()
@@ -79,11 +85,13 @@ def main() -> None:
         # In a process of its own: forked workers have a copy of all memory that earlier workloads left in an allocator.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             measurements += process.submit(
-                _measure, workload.name, methods, options.workers, options.engines, repeats, budget
+                _measure, workload.name, methods, options.workers, options.engines, repeats, least, budget
             ).result()
 
     today = dt.datetime.now(tz=dt.timezone.utc).date()
-    heading = f"{today}, {where}, {options.workers} workers, medians of up to {repeats} interleaved repeats"
+    counts = f"{least} to {repeats}" if least < repeats else f"{repeats}"
+    kinds = f"{counts} interleaved repeats (fewer for slow engines that no goal or summary compares)"
+    heading = f"{today}, {where}, {options.workers} workers, medians of {kinds}"
     report = markdown(heading, chosen, measurements, alone, notes)
     print(report)
     if options.output:
@@ -119,7 +127,9 @@ def _alone(options: argparse.Namespace, methods: list[str], repeats: int, began:
     return found
 
 
-def _measure(name: str, methods: list[str], workers: int, wanted: list[str], repeats: int, budget: float) -> list[Measurement]:
+def _measure(
+    name: str, methods: list[str], workers: int, wanted: list[str], repeats: int, least: int, budget: float
+) -> list[Measurement]:
     """Measure one workload on the wanted engines, in this process."""
     multiprocessing.set_start_method(None, force=True)  # spawned processes get spawn, and Kedro's runner takes what is set
     # Peers fork beside threads, and say so; it is their way.
@@ -130,7 +140,7 @@ def _measure(name: str, methods: list[str], workers: int, wanted: list[str], rep
         for engine in engines(methods, workers, cold=workload.cold)
         if _is_wanted(f"{engine.name}, {engine.method}", wanted)
     ]
-    return measure(workload, found, repeats, budget)
+    return measure(workload, found, compared(name), repeats=repeats, least=least, budget=budget)
 
 
 def _is_wanted(name: str, only: list[str]) -> bool:

@@ -1,9 +1,10 @@
-"""The goals of the benchmarks: ratios to other engines, with the same start method where they have several."""
+"""The benchmarks: their goals, how often an engine repeats a workload, and the peak of its memory."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,3 +66,92 @@ def test_a_missed_goal_is_marked_in_the_summary(benchmarks):
     report = benchmarks("report").markdown("today", [workload], measured, [], [])
     cells = ("joblib, loky, 2.000 s", "1.000 s to 3.000 s", "6.00", "1.50", "1.50 × joblib, goal 1, **missed**")
     assert f"| {work} | 0.500 s | {' | '.join(cells)} |" in report
+
+
+STRINGS = "6 × DataFrames of strings, 25 nodes"
+
+
+def peak_verdict(benchmarks, **peaks):
+    """The verdict on the peak memory of frames of strings; the peaks are multiples of the live data."""
+    workload = next(each for each in benchmarks("workloads").workloads() if each.name == STRINGS)
+    measured = rows(benchmarks, STRINGS, **dict.fromkeys(peaks, 1.0))
+    for row, times in zip(measured, peaks.values(), strict=True):
+        row.peak_bytes = int(times * workload.live_bytes)
+    (found,) = (each for each in benchmarks("goals").verdicts([workload], measured) if "peak" in each.what)
+    return found, benchmarks("report").markdown("today", [workload], measured, [], [])
+
+
+def test_a_peak_is_compared_with_that_of_the_plain_loop(benchmarks):
+    """The plain loop itself needs more than the live data."""
+    found, report = peak_verdict(benchmarks, plain_loop=2.0, treadle_parallel__fork=2.4, treadle_parallel__spawn=1.0)
+    assert found.what == "peak memory ÷ the larger of the live data and the plain loop's peak"
+    assert found.measured == {"fork": pytest.approx(1.2), "spawn": pytest.approx(0.5)}
+    assert found.met
+    assert "the larger of the live data and the plain loop's peak" in report
+
+
+def test_a_plain_loop_that_needs_little_does_not_make_the_goal_harder(benchmarks):
+    """The live data may be sampled a moment before all of them are there."""
+    found, _report = peak_verdict(benchmarks, plain_loop=0.5, treadle_parallel__fork=1.5)
+    assert found.measured == {"fork": pytest.approx(1.5)}
+    assert not found.met
+
+
+def test_without_a_plain_loop_a_peak_is_compared_with_the_live_data(benchmarks):
+    """The label says so, in the goals and above the table of the workload."""
+    found, report = peak_verdict(benchmarks, treadle_parallel__fork=1.5)
+    assert found.what == "peak memory ÷ the live data (the plain loop was not measured)"
+    assert found.measured == {"fork": pytest.approx(1.5)}
+    assert "MB: the live data (the plain loop was not measured)" in report
+
+
+class Engine:
+    """An engine that does nothing, and counts how often it does it."""
+
+    def __init__(self, name, method):
+        self.name, self.method, self.runs = name, method, 0
+
+    def refuses(self, _workload):
+        """It takes all."""
+
+    def start(self, _workload):
+        """Nothing to start."""
+
+    def close(self):
+        """Nothing to close."""
+
+    def run(self, _workload):
+        """Count."""
+        self.runs += 1
+        return {}
+
+
+def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(benchmarks):
+    """Without any budget: those of the goals and the fastest of the others 5 times, any other once."""
+    workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
+    engines = [
+        Engine("plain loop", "-"),
+        Engine("treadle thread", "-"),
+        Engine("treadle parallel", "fork"),
+        Engine("joblib", "loky"),
+    ]
+    compared = {"plain loop", "treadle parallel"}
+    found = benchmarks("measure").measure(workload, engines, compared, repeats=7, least=5, budget=0.0)
+    assert [len(row.seconds) for row in found] == [5, 1, 5, 5]
+    assert [engine.runs for engine in engines] == [6, 2, 6, 6]
+
+
+def test_the_goals_say_which_engines_they_compare(benchmarks):
+    """For frames these are dask and Treadle's runners beside the plain loop."""
+    compared = benchmarks("goals").compared(STRINGS)
+    assert {"plain loop", "dask", "treadle parallel", "treadle dask"} <= compared
+    assert not {"futures loop", "joblib"} & compared
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux says how much memory a process has for itself.")
+def test_a_peak_counts_the_memory_of_this_process(benchmarks):
+    """Half of it is enough: shared memory is counted for the whole machine, and another test may release some."""
+    with benchmarks("peak").PeakSampler() as sampler:
+        with sampler.sampling():
+            held = b"x" * 100_000_000
+        assert sampler.peak_bytes > len(held) / 2
