@@ -15,8 +15,8 @@ import treadle
 from treadle.errors import DatasetError
 from treadle.inspection.snapshot import DatasetSnapshot, NodeSnapshot, PipelineSnapshot, ProjectSnapshot
 from treadle.inspection.source_lines import module_of, source_lines
-from treadle.io.parameters import PREFIX, Parameters
-from treadle.pipeline.names import is_parameter
+from treadle.io.parameters import Parameters
+from treadle.parameter_names import PARAMETER_PREFIX, is_parameter
 from treadle.planning.datasets import Origin, declared_datasets, describe_datasets
 from treadle.project import bootstrap_project, configured_project, is_configured
 from treadle.session.creation import choose_env, default_env, make_config_loader, make_facts
@@ -82,7 +82,7 @@ def inspect_project(
         pipelines=tuple(_pipeline(name, each, folders) for name, each in wanted.items()),
         datasets=tuple(_datasets(catalog, wanted.values(), facts.project_path)),
         patterns=catalog.patterns(),
-        parameters=tuple(name.removeprefix(PREFIX) for name in parameters.names() if name.startswith(PREFIX)),
+        parameters=tuple(name.removeprefix(PARAMETER_PREFIX) for name in parameters.names() if name.startswith(PARAMETER_PREFIX)),
     )
 
 

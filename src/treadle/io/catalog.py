@@ -21,10 +21,11 @@ from treadle.io.access import DatasetAccess
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
-from treadle.io.parameters import Parameters, is_parameter
+from treadle.io.parameters import Parameters
 from treadle.io.validation import SWITCH
 from treadle.io.versions import new_version
 from treadle.named_tuple import NamedTuple
+from treadle.parameter_names import is_parameter
 from treadle.secrets import register_secrets
 from treadle.suggestions import close_names, did_you_mean
 

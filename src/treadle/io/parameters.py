@@ -8,18 +8,11 @@ name is looked up, so thousands of parameters cost nothing in advance. State: th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from treadle.io.copying import copy_value
 from treadle.io.memory import MemoryDataset
-
-ALL_PARAMETERS: Final = "parameters"
-PREFIX: Final = "params:"
-
-
-def is_parameter(name: str) -> bool:
-    """Return whether a dataset of this name is a parameter."""
-    return name == ALL_PARAMETERS or name.startswith(PREFIX)
+from treadle.parameter_names import ALL_PARAMETERS, PARAMETER_PREFIX
 
 
 class ParameterDataset(MemoryDataset):
@@ -58,13 +51,13 @@ class Parameters:
     def names(self) -> Iterator[str]:
         """Yield the names of all parameters, every level of the nested ones, `parameters` first."""
         yield ALL_PARAMETERS
-        yield from _walk(self._values, PREFIX)
+        yield from _walk(self._values, PARAMETER_PREFIX)
 
     def _find(self, name: str) -> tuple[Any, ...]:
         """Return the value in a tuple, or the empty tuple: None is a value."""
         if name == ALL_PARAMETERS:
             return (self._values,)
-        return _look_up(self._values, name[len(PREFIX) :]) if name.startswith(PREFIX) else ()
+        return _look_up(self._values, name[len(PARAMETER_PREFIX) :]) if name.startswith(PARAMETER_PREFIX) else ()
 
 
 def _look_up(values: Any, path: str) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.pipeline.names import base_name, is_parameter
+from treadle.parameter_names import is_parameter
+from treadle.pipeline.names import base_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The syntax of names: datasets, parameters, transcoding, and labels on the command line.
+"""The syntax of names: datasets, transcoding, and labels on the command line.
 
 State: none. `node.py`, `wiring.py`, `selection.py` and `namespace.py` use these functions instead of parsing names themselves.
 """
@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
+from treadle.parameter_names import PARAMETER_PREFIX, is_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-PARAMETERS = "parameters"
-PARAMETER_PREFIX = "params:"
 TRANSCODING = "@"
 SHOWN = 10
 _NAMED_INPUTS = 3
@@ -30,18 +29,6 @@ def base_name(name: str) -> str:
         The part before the `@`.
     """
     return name.partition(TRANSCODING)[0]
-
-
-def is_parameter(name: str) -> bool:
-    """Return whether a dataset is `parameters` (all parameters) or `params:…` (one of them).
-
-    Args:
-        name: a dataset's name.
-
-    Returns:
-        True for `parameters` and for names that begin with `params:`.
-    """
-    return name == PARAMETERS or name.startswith(PARAMETER_PREFIX)
 
 
 def check_dataset_name(name: Any, owner: str) -> str:

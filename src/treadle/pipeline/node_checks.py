@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
+from treadle.parameter_names import is_parameter
 from treadle.pipeline.functions import function_name, is_async, why_not_callable_with
-from treadle.pipeline.names import base_name, is_parameter, listed
+from treadle.pipeline.names import base_name, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,18 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from treadle.errors import PipelineError, UnknownNameError
-from treadle.pipeline.names import (
-    PARAMETER_PREFIX,
-    PARAMETERS,
-    TRANSCODING,
-    as_names,
-    base_name,
-    check_dataset_name,
-    check_label,
-    check_namespace,
-    is_parameter,
-    listed,
-)
+from treadle.parameter_names import ALL_PARAMETERS, PARAMETER_PREFIX, is_parameter
+from treadle.pipeline.names import TRANSCODING, as_names, base_name, check_dataset_name, check_label, check_namespace, listed
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,7 +38,7 @@ class Renaming:
         if name in self.mapping:
             return self.mapping[name]
         if is_parameter(name):
-            if self.namespace is None or name == PARAMETERS:
+            if self.namespace is None or name == ALL_PARAMETERS:
                 return name
             return f"{PARAMETER_PREFIX}{self.namespace}.{name.removeprefix(PARAMETER_PREFIX)}"
         base, mark, kind = name.partition(TRANSCODING)

@@ -14,8 +14,8 @@ import textwrap
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from treadle.parameter_names import is_parameter
 from treadle.pipeline.functions import bound_parameters
-from treadle.pipeline.names import is_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

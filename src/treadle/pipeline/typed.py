@@ -13,14 +13,12 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError
+from treadle.parameter_names import ALL_PARAMETERS, PARAMETER_PREFIX, is_parameter
 from treadle.pipeline.functions import bound_parameters
-from treadle.pipeline.names import is_parameter
 from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
     from treadle.pipeline.node import Node
-
-_PREFIX = "params:"
 
 
 def typed_parameters(node: Node) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def typed_parameters(node: Node) -> dict[str, Any]:
         cannot be resolved, such as one imported for type checkers only, says nothing.
     """
     for name in node.inputs:  # a plain loop is faster, and there may be thousands of nodes
-        if name.startswith(_PREFIX) or name == "parameters":
+        if name.startswith(PARAMETER_PREFIX) or name == ALL_PARAMETERS:
             break
     else:
         return {}
@@ -76,7 +74,7 @@ def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> An
     """
     from treadle.pipeline.conversion import InvalidValueError, convert
 
-    root = dataset.removeprefix(_PREFIX) if dataset.startswith(_PREFIX) else ""
+    root = dataset.removeprefix(PARAMETER_PREFIX) if dataset.startswith(PARAMETER_PREFIX) else ""
     try:
         return convert(value, annotation)
     except InvalidValueError as exc:

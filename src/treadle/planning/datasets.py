@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.io.recipe import PATH_KEYS
 from treadle.named_tuple import NamedTuple
-from treadle.pipeline.names import is_parameter
+from treadle.parameter_names import is_parameter
 from treadle.secrets import MASK, looks_secret, mask_text, without_credentials
 
 if TYPE_CHECKING:

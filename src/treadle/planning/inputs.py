@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError, UnknownNameError
-from treadle.pipeline.names import is_parameter
+from treadle.parameter_names import is_parameter
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.io.validation import SWITCH
+from treadle.parameter_names import is_parameter
 from treadle.secrets import register_secrets
 from treadle.session.hooking import call_hook
 from treadle.session.locating import configured, name_place
@@ -107,7 +108,7 @@ class Context:
         catalog = self._create_catalog(load_versions)
         earlier: Catalog | None = self.__dict__.get("catalog")
         for name in earlier if earlier is not None else ():
-            if earlier is not None and not earlier.is_recipe(name) and not _is_parameter(name):
+            if earlier is not None and not earlier.is_recipe(name) and not is_parameter(name):
                 catalog[name] = earlier[name]
         return catalog
 
@@ -153,9 +154,3 @@ class Context:
         from treadle.io.validation.declaration import validation_enabled, without_validators
 
         return conf_catalog if validation_enabled(setting=self.validates) else without_validators(conf_catalog)
-
-
-def _is_parameter(name: str) -> bool:
-    from treadle.pipeline.names import is_parameter
-
-    return is_parameter(name)

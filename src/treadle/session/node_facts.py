@@ -17,7 +17,8 @@ from treadle.errors import TreadleError
 from treadle.fingerprint import Fingerprinter
 from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.io.validation import LOAD, SAVE
-from treadle.pipeline.names import base_name, is_parameter
+from treadle.parameter_names import is_parameter
+from treadle.pipeline.names import base_name
 from treadle.secrets import looks_secret
 from treadle.session.dataset_code import DatasetCodes
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.config.writing import format_params
 from treadle.errors import NodeError, RunError, RunnerError
-from treadle.pipeline.names import is_parameter
+from treadle.parameter_names import is_parameter
 from treadle.secrets import MASK
 from treadle.session.creation import program_of
 from treadle.session.masking import mask_params

@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from treadle.errors import UnknownNameError
-from treadle.pipeline.names import base_name, is_parameter
+from treadle.parameter_names import is_parameter
+from treadle.pipeline.names import base_name
 from treadle.pipeline.policy import CachePolicy
 from treadle.planning.reuse.decisions import Decisions
 from treadle.planning.reuse.facts import VALUES, LastSuccess, NodeFacts

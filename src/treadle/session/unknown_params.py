@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from treadle.parameter_names import PARAMETER_PREFIX
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from treadle.session.context import Context
 
 _logger = logging.getLogger(__name__)
-_PREFIX = "params:"
 
 
 def warn_about_unknown_params(context: Context, pipeline: Pipeline) -> None:
@@ -33,7 +33,7 @@ def warn_about_unknown_params(context: Context, pipeline: Pipeline) -> None:
     declared = getattr(context.config_loader, "unresolved", None)  # a custom loader may not have it
     if declared is None:
         return
-    used = [name.removeprefix(_PREFIX) for name in pipeline.inputs() if name.startswith(_PREFIX)]
+    used = [name.removeprefix(PARAMETER_PREFIX) for name in pipeline.inputs() if name.startswith(PARAMETER_PREFIX)]
     for path, close in _misspelt(context.extra_params, declared("parameters"), ()):
         name = ".".join(path)
         mention = re.compile(r"\bruntime_params:\s*" + re.escape(name) + r"\b")

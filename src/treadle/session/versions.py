@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownNameError
 from treadle.io.failures import guarded
-from treadle.pipeline.names import base_name, is_parameter
+from treadle.parameter_names import is_parameter
+from treadle.pipeline.names import base_name
 from treadle.session.locating import name_place
 from treadle.suggestions import close_names, did_you_mean
 

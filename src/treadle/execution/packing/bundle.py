@@ -20,7 +20,7 @@ from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.hooks.registered import CATALOG_HOOKS, implemented, takes_catalog
 from treadle.named_tuple import NamedTuple
-from treadle.pipeline.names import is_parameter
+from treadle.parameter_names import is_parameter
 from treadle.project.logging import snapshot_levels
 from treadle.secrets import known_secrets, secrets_in
 

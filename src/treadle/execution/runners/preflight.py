@@ -27,8 +27,9 @@ from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.runners.parallel import ParallelRunner
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.validation.checking import DatasetValidator
+from treadle.parameter_names import is_parameter
 from treadle.pipeline import Node, Pipeline
-from treadle.pipeline.names import base_name, is_parameter
+from treadle.pipeline.names import base_name
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode
 from treadle.planning.policies import NO_RULES, runs_in_main
 from treadle.suggestions import close_names, did_you_mean

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.io.parameters import Parameters
 from treadle.named_tuple import NamedTuple
 from treadle.observe.store.plain import plain_text, plain_value
-from treadle.pipeline.names import is_parameter
+from treadle.parameter_names import is_parameter
 
 if TYPE_CHECKING:
     from treadle.planning import Plan
