@@ -162,6 +162,21 @@ def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
     assert (variable, folder, first) == (method, str(tmp_path), str(Path(sys.path[0]).absolute()))
 
 
+def test_a_later_change_of_the_environment_does_not_reach_workers(fresh, method, monkeypatch):
+    """All workers of a pool have its environment, also those that are forked from a process whose own has changed since."""
+    monkeypatch.setenv("TREADLE_TEST_CHANGED", "before")
+    monkeypatch.setenv("TREADLE_TEST_REMOVED", "before")
+    monkeypatch.delenv("TREADLE_TEST_ADDED", raising=False)
+    bench = fresh(method)
+    monkeypatch.setenv("TREADLE_TEST_CHANGED", "after")
+    monkeypatch.setenv("TREADLE_TEST_ADDED", "after")
+    monkeypatch.delenv("TREADLE_TEST_REMOVED")
+    names = [f"TREADLE_TEST_{what}" for what in ("CHANGED", "REMOVED", "ADDED")]
+    bench.begin(node(lambda: [os.environ.get(name) for name in names], None, "a", name="n"))
+    bench.run(1, "n")
+    assert bench.value("a") == ["before", "before", None]
+
+
 def test_many_large_values_spill(fresh, monkeypatch):
     """Past the limit of open memory files, values go to scratch files and are loaded from there."""
     from treadle.execution.executors.loky import store

@@ -158,7 +158,8 @@ def sweep(base: str) -> list[str]:
         names = os.listdir(base)
     except OSError:
         return removed
-    for path in [os.path.join(base, name) for name in names if name.startswith(f"{_PREFIX}{os.getuid()}-")]:
+    prefix = f"{_PREFIX}{os.getuid()}-"
+    for path in [os.path.join(base, name) for name in names if name.startswith(prefix)]:
         try:
             if os.path.islink(path) or os.stat(path).st_uid != os.getuid():
                 continue

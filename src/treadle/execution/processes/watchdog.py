@@ -2,10 +2,11 @@
 
 Each worker watches the parent too (`watch.py`), but in a Python thread, which cannot run while a node holds the GIL in C code or
 the worker is stopped. The watchdog is a shell that reads a pipe from the parent until end of file; it costs a millisecond and a
-megabyte. If the parent ends without closing the pool, the shell replaces itself with a Python process that cleans up::
+megabyte. A pool that is closed kills it. If the parent ends without closing the pool, the shell replaces itself with a Python
+process that cleans up::
 
     parent ── process ids of the workers, one line after each change ──► sh: read … read … end of file
-           └─ "closed" when the pool is closed ────────────────────────►     exec python: end_tree(workers), remove scratch
+                                                                             exec python: end_tree(workers), remove scratch
 
 The class runs in the parent, owned by the pool. State: the pipe and the process.
 """
@@ -32,7 +33,7 @@ _WAIT = """
 trap '' INT TERM HUP QUIT
 workers=
 while read -r line; do workers=$line; done
-[ "$workers" = closed ] || exec "$@" $workers
+exec "$@" $workers
 """
 
 _END = """
@@ -46,9 +47,6 @@ scratch.remove_leftover(path)
 
 _watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
 """The open watchdogs of this process. A child that the application forks must close its copies of their pipes."""
-
-WAIT_SECONDS = 5.0
-"""How long to wait for the watchdog process to end when the pool is closed, before it is killed."""
 
 
 class Watchdog:
@@ -102,13 +100,9 @@ class Watchdog:
         """End the watchdog process. Called after the pool has ended its workers."""
         if self._process is None:
             return
-        self._write("closed")
+        self._process.kill()  # before the end of file, at which it would clean up
+        self._process.wait()
         self._close_pipe()
-        try:
-            self._process.wait(WAIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         _watchdogs.discard(self)
         self._process = None
 

@@ -172,13 +172,15 @@ def _forward_output(worker: WorkerProcess) -> ForwardHandler:
 
 
 def _apply_environment(spec: ProcessSpec) -> None:
-    for name in set(os.environ) - set(spec.environment):
-        del os.environ[name]
-    os.environ.update(spec.environment)
+    if dict(os.environ) != spec.environment:
+        for name in set(os.environ) - set(spec.environment):
+            del os.environ[name]
+        os.environ.update(spec.environment)
     os.chdir(spec.working_directory)
     sys.path[:] = spec.project.code_paths
-    # Warning filters are applied with each run, because the parent's were set after it had imported the project.
-    process_state.apply(spec.state, filters=False)
+    if not spec.inherits:  # otherwise the project is imported already, and each run applies all settings
+        # Warning filters are applied with each run, because the parent's were set after it had imported the project.
+        process_state.apply(spec.state, filters=False)
     if spec.main_file is not None:
         # As in the main process, for processes that a node starts itself and for `inspect.getsource` of classes.
         vars(sys.modules["__main__"]).update(__file__=spec.main_file, __spec__=None)

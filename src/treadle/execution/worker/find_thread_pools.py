@@ -1,12 +1,11 @@
 """Find the thread pools of the numeric libraries that are loaded. Importing this module does the work.
 
-A process that forks workers imports it after these libraries: a forkserver, or the parent under fork. What threadpoolctl looks up
-is cached, so each worker limits its threads several times faster; it still finds libraries that were loaded later. State: that
-cache.
+Only a forkserver imports it, after these libraries, so that the workers that are forked from the server need not look for them.
+State: none.
 """
 
 from __future__ import annotations
 
-from threadpoolctl import ThreadpoolController
+from treadle.execution.worker.thread_pools import find_thread_pools
 
-ThreadpoolController()
+find_thread_pools()

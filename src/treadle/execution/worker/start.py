@@ -42,15 +42,3 @@ def import_worker() -> tuple[Callable[[ProcessSpec, int, Connection], float], Ca
     from treadle.execution.worker.server import serve
 
     return set_up_worker, serve
-
-
-def prepare_fork(thread_limit: int | None) -> None:
-    """Do in the parent, before it forks workers, what each of them would otherwise do: import modules and find thread pools.
-
-    Args:
-        thread_limit: as in ProcessSpec.
-    """
-    import_worker()
-    from treadle.execution.worker.thread_pools import find_thread_pools
-
-    find_thread_pools(thread_limit)

@@ -1,7 +1,7 @@
 """Limit the threads of numeric libraries in a worker.
 
-Runs in workers; the parent calls `find_thread_pools` before it forks them. State: that of the libraries, and the environment.
-Neighbour: `find_thread_pools.py` finds the thread pools ahead of time.
+`limit_threads` runs in workers, `find_thread_pools` in the process that forks them: the parent under fork, or the forkserver.
+State: the thread pools that were found, and the environment.
 """
 
 from __future__ import annotations
@@ -32,21 +32,25 @@ def limit_threads(limit: int | None) -> None:
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(limit))
     if _some_are_loaded():  # inherited by a forked worker: they read the variables only when they are loaded
-        from threadpoolctl import ThreadpoolController
-
-        for library in ThreadpoolController().lib_controllers:
+        for library in _found or _find():
             if not (library.internal_api == "openblas" and _limited_before_start(library.dynlib, limit)):
                 library.set_num_threads(limit)
 
 
-def find_thread_pools(limit: int | None) -> None:
-    """Find the thread pools that each forked worker will limit: once in the parent instead of in each worker.
+def find_thread_pools() -> None:
+    """Find the thread pools of the loaded libraries, so that the workers that are forked next need not look for them."""
+    _found[:] = _find() if _some_are_loaded() else []
 
-    Args:
-        limit: the limit of the workers; None for no limit.
-    """
-    if limit is not None and _some_are_loaded():
-        import treadle.execution.worker.find_thread_pools  # noqa: F401 - importing it does the work
+
+_found: list[Any] = []
+"""What the last `find_thread_pools` found, in this process or in the one from which it was forked."""
+
+
+def _find() -> list[Any]:
+    from threadpoolctl import ThreadpoolController
+
+    found: list[Any] = ThreadpoolController().lib_controllers
+    return found
 
 
 def _some_are_loaded() -> bool:

@@ -140,8 +140,8 @@ class LokyPool:
         if not absent:
             return
         wanted = len(self._slots) if workers is None else workers()
-        for slot in absent[: max(0, wanted - len(self._slots) + len(absent))]:
-            self._slot_pool.start(slot)
+        if started := absent[: max(0, wanted - len(self._slots) + len(absent))]:
+            self._slot_pool.start(started)
 
     def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
         """Queue commands for a worker; `flush` sends them, with their file descriptors attached."""
@@ -207,7 +207,7 @@ class LokyPool:
 
     def restart(self, worker: int) -> None:
         """Start a process that replaces a lost or retired one."""
-        self._slot_pool.start(self._slots[worker])
+        self._slot_pool.start([self._slots[worker]])
 
     def end(self) -> None:
         """End the run."""

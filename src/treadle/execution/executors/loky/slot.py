@@ -29,7 +29,8 @@ from treadle.execution.processes.main_module import hidden_main
 from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod, default_start_method_unchanged, multiprocessing_folder
-from treadle.execution.worker.start import prepare_fork, run_worker
+from treadle.execution.worker.start import import_worker, run_worker
+from treadle.execution.worker.thread_pools import find_thread_pools
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
@@ -92,19 +93,13 @@ class Slot:
         return self._process.sentinel if self._process is not None else None
 
     def start(self, spec: ProcessSpec, connection: Connection, inherited: InheritedResources) -> None:
-        """Start a process; return before it is set up."""
+        """Start a process, after `prepare_starts`; return before it is set up."""
         self.ready = False
         self.may_have_children = spec.runs_foreign_code
         self.reported = 0
         self.broken = None
         self.wiring = b""
         self._mark = worker_mark(spec.scratch, self.number)
-        if self._method is StartMethod.FORKSERVER:
-            ensure_forkserver()
-        elif self._method.child_inherits:
-            prepare_fork(spec.thread_limit)
-        else:
-            _ensure_resource_tracker()
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
         with ExitStack() as prepared:
             prepared.enter_context(_STARTING)
@@ -207,6 +202,21 @@ def _wait_for_end(process: BaseProcess, seconds: float) -> bool:
     poll = select.poll()
     poll.register(process.sentinel, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def prepare_starts(method: StartMethod) -> None:
+    """Do once for all processes that are started next what each of them needs.
+
+    Args:
+        method: how they are started.
+    """
+    if method is StartMethod.FORKSERVER:
+        ensure_forkserver()
+    elif method.child_inherits:
+        import_worker()
+        find_thread_pools()
+    else:
+        _ensure_resource_tracker()
 
 
 def ensure_forkserver() -> None:

@@ -16,11 +16,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
-from treadle.errors import RunnerError
 from treadle.events import WorkerStart
 from treadle.execution.executors.events import PoolEvent, SetupFailed
-from treadle.execution.executors.loky.slot import STOP_SECONDS, Slot, end_trees
-from treadle.execution.executors.loky.starting import open_standard_descriptors
+from treadle.execution.executors.loky.slot import STOP_SECONDS, Slot, end_trees, prepare_starts
+from treadle.execution.executors.loky.starting import check_scratch, open_standard_descriptors
 from treadle.execution.processes.blackboard import Blackboard, FinishedNode, WorkerEntry
 from treadle.execution.processes.channel import Channel, ChannelClosedError
 from treadle.execution.processes.connection import Connection
@@ -69,6 +68,7 @@ class SlotPool:
     """
 
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], ProcessSpec], callbacks: PoolCallbacks) -> None:
+        self._method = method
         self._callbacks = callbacks
         self._posted: dict[int, Slot] = {}  # slots with messages for the next `flush`, by number
         self._events: list[PoolEvent] = []  # what `wait` returns next
@@ -114,20 +114,22 @@ class SlotPool:
 
     # --- processes -------------------------------------------------------------------------------------------------------
 
-    def start(self, slot: Slot) -> None:
-        """Start a slot's process; return before it is set up.
+    def start(self, slots: Sequence[Slot]) -> None:
+        """Start the processes of slots; return before they are set up.
 
         Raises:
             OSError: this process has reached its limit of open files, or the user the limit of processes.
             RunnerError: the scratch directory was removed, so a new process could not use it.
         """
-        if not os.path.exists(self._scratch.blackboard):
-            msg = (
-                f"Worker worker-{slot.number} cannot be started, because the directory that the workers of this pool share, "
-                f"{self._scratch.path}, was removed: probably by a program that cleans up temporary files. Exclude treadle-* "
-                "from the cleanup, or point TMPDIR at another directory."
-            )
-            raise RunnerError(msg, name="TMPDIR")
+        check_scratch(self._scratch, slots[0].number)
+        prepare_starts(self._method)
+        try:
+            for slot in slots:
+                self._start(slot)
+        finally:
+            self._watchdog.watch(self._pids())
+
+    def _start(self, slot: Slot) -> None:
         self._blackboard.clear(slot.number - 1)
         ours, theirs = socket.socketpair()
         slot.channel = channel = Channel(ours, blocking=False)
@@ -143,7 +145,6 @@ class SlotPool:
         if slot.sentinel is not None:
             pid = slot.pid
             self._selector.register(slot.sentinel, selectors.EVENT_READ, lambda _mask: self._handle_end(slot, pid))
-        self._watchdog.watch(self._pids())
 
     def _pids(self) -> list[int]:
         return [slot.pid for slot in self.slots.values() if slot.pid]

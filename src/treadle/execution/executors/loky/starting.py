@@ -1,4 +1,4 @@
-"""Context managers that prepare this process for the start of a worker, so that the start works in every environment.
+"""Checks and context managers that prepare this process for the start of a worker, so that it works in every environment.
 
 State: none. Runs in the parent. Neighbours: `slot.py` starts processes, one at a time.
 """
@@ -13,10 +13,13 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import RunnerError
 from treadle.execution.processes.start_method import StartMethod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from treadle.execution.processes.scratch import Scratch
 
 
 @contextmanager
@@ -78,3 +81,22 @@ def open_standard_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional-only in the os module
     os.close(descriptor)
+
+
+def check_scratch(scratch: Scratch, number: int) -> None:
+    """Raise if the scratch directory of a pool was removed, because a new process could not use it.
+
+    Args:
+        scratch: the directory.
+        number: the number of the worker whose process is to be started.
+
+    Raises:
+        RunnerError: it was removed.
+    """
+    if not os.path.exists(scratch.blackboard):
+        msg = (
+            f"Worker worker-{number} cannot be started, because the directory that the workers of this pool share, "
+            f"{scratch.path}, was removed: probably by a program that cleans up temporary files. Exclude treadle-* "
+            "from the cleanup, or point TMPDIR at another directory."
+        )
+        raise RunnerError(msg, name="TMPDIR")
