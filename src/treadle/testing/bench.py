@@ -6,6 +6,7 @@ where each value is.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.execution.executors.events import Report, WorkerUp
@@ -107,7 +108,13 @@ class Bench:
     # --- jobs ------------------------------------------------------------------------------------------------------------
 
     def submit(
-        self, worker: int, *names: str, last: Sequence[tuple[str, str]] = (), local: Sequence[str] = (), flush: bool = False
+        self,
+        worker: int,
+        *names: str,
+        last: Sequence[tuple[str, str]] = (),
+        local: Sequence[str] = (),
+        independent: bool = False,
+        flush: bool = False,
     ) -> None:
         """Submit a job. Inputs that are in another worker are transferred first.
 
@@ -116,6 +123,7 @@ class Bench:
             names: the nodes, in order.
             last: (dataset, node) if the node is the last consumer of the dataset.
             local: datasets that are made within the job and that no other job consumes.
+            independent: whether the nodes need nothing of each other.
             flush: make the pool send the job now; otherwise the next `wait` sends it.
         """
         made = {number for each in names for number in self.planned(each).outputs}
@@ -129,8 +137,10 @@ class Bench:
             tuple(number for number in needed if self._must_send(number, worker)),
             tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
             tuple(self.numbers[dataset] for dataset in local),
+            independent,
         )
-        self._submitted[job.nodes] = lambda: self.submit(worker, *names, last=last, local=local, flush=flush)
+        again = partial(self.submit, worker, *names, last=last, local=local, independent=independent, flush=flush)
+        self._submitted[job.nodes] = again
         self.executor.submit(job)
         if flush:
             self.flush()

@@ -120,9 +120,9 @@ class JobContract(ContractFixtures):
         bench.flush()
         opener = threading.Thread(target=_open_for_each, args=(gate, len(names)), daemon=True)
         opener.start()
-        finished, returned = _finished_and_returned(bench, len(names))
+        ended, returned = _ended_and_returned(bench, len(names))
         assert returned, "the worker ran all jobs"
-        assert sorted([*finished, *returned]) == sorted(bench.nodes[name] for name in names)
+        assert sorted([*ended, *returned]) == sorted(bench.nodes[name] for name in names)
         assert isinstance(bench.run(worker, names[-1]), Finished)
 
     @needs("concurrent")
@@ -139,9 +139,9 @@ class JobContract(ContractFixtures):
         bench.flush()
         opener = threading.Thread(target=_open_for_each, args=(gate, len(chain)), daemon=True)
         opener.start()
-        finished, returned = _finished_and_returned(bench, len(chain))
+        ended, returned = _ended_and_returned(bench, len(chain))
         assert returned, "the worker ran the whole job"
-        assert [*finished, *returned] == [bench.nodes[each.name] for each in chain]
+        assert [*ended, *returned] == [bench.nodes[each.name] for each in chain]
 
     def test_a_job_of_nodes_that_wait_runs_to_its_end(self, bench: Bench, gate: Gate) -> None:
         """A job whose first node blocks continues with its second node."""
@@ -151,6 +151,60 @@ class JobContract(ContractFixtures):
         opener.start()
         assert [each.node for each in bench.all_until(Finished, 2)] == [bench.nodes["first"], bench.nodes["second"]]
         opener.join()
+
+    @needs("queues")
+    def test_independent_nodes_behind_a_long_one_are_returned(self, bench: Bench, gate: Gate) -> None:
+        """A job of independent nodes does not hold them back while its first node takes long; another worker can run them."""
+        names = [f"n{index}" for index in range(6)]
+        rest = [node(lambda a: a, "p", f"x{index}", name=name) for index, name in enumerate(names[1:], 1)]
+        bench.begin(node(gate.waiting, None, "x0", name=names[0]), *rest, p=7)
+        bench.put("p", 7)
+        worker, other = bench.workers[:2]
+        bench.submit(worker, *names, independent=True)
+        returned: list[int] = []
+        while len(returned) < len(rest):
+            returned += [each for fact in bench.all_until(JobsReturned, 1) for each in fact.nodes]
+        assert returned == [bench.nodes[name] for name in names[1:]]
+        bench.run(other, *names[1:], independent=True)
+        assert bench.value(f"x{len(rest)}") == 7
+        opener = threading.Thread(target=gate.open)
+        opener.start()
+        assert bench.until(Finished).node == bench.nodes[names[0]]
+        opener.join()
+
+    @needs("concurrent")
+    def test_independent_nodes_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
+        """A cancel during a job of independent nodes returns those that have not started, each once."""
+        names = [f"n{index}" for index in range(200)]
+        bench.begin(*[node(gate.waiting, None, f"x{index}", name=name) for index, name in enumerate(names)])
+        worker = bench.workers[0]
+        bench.submit(worker, *names, independent=True)
+        bench.executor.cancel(worker)
+        bench.flush()
+        opener = threading.Thread(target=_open_for_each, args=(gate, len(names)), daemon=True)
+        opener.start()
+        ended, returned = _ended_and_returned(bench, len(names))
+        assert returned, "the worker ran all nodes"
+        assert sorted([*ended, *returned]) == sorted(bench.nodes[name] for name in names)
+        assert isinstance(bench.run(worker, names[-1]), Finished)
+
+    def test_independent_nodes_behind_a_failed_one_run_or_are_reported(self, bench: Bench) -> None:
+        """The later nodes of a job whose node failed either run, or are reported as not started and can run in another job."""
+
+        def fail() -> None:
+            raise ValueError
+
+        bench.begin(
+            node(lambda: 1, None, "a", name="good"), node(fail, None, "b", name="bad"), node(lambda: 3, None, "c", name="c")
+        )
+        worker = bench.workers[0]
+        bench.submit(worker, "good", "bad", "c", independent=True)
+        ended, returned = _ended_and_returned(bench, 3)
+        assert sorted([*ended, *returned]) == sorted(bench.nodes.values())
+        if returned:
+            assert returned == [bench.nodes["c"]]
+            bench.run(worker, "c")
+        assert bench.value("c") == 3
 
     @needs("processes")
     def test_the_rest_of_a_job_of_the_main_worker_can_be_cancelled(self, bench: Bench) -> None:
@@ -234,16 +288,16 @@ def _open_for_each(gate: Gate, count: int) -> None:
             gate.open()
 
 
-def _finished_and_returned(bench: Bench, count: int) -> tuple[list[int], list[int]]:
-    """Wait until so many nodes are finished or returned; return both, each in the order in which they were reported."""
-    finished: list[int] = []
+def _ended_and_returned(bench: Bench, count: int) -> tuple[list[int], list[int]]:
+    """Wait until so many nodes have ended or are returned; return both, each in the order in which they were reported."""
+    ended: list[int] = []
     returned: list[int] = []
-    while len(finished) + len(returned) < count:
+    while len(ended) + len(returned) < count:
         for event in bench.wait():
             fact = bench.fact(event)
-            assert isinstance(fact, (Started, Finished, JobsReturned)), fact
-            if isinstance(fact, Finished):
-                finished.append(fact.node)
-            elif isinstance(fact, JobsReturned):
-                returned += fact.nodes
-    return finished, returned
+            assert isinstance(fact, (Started, Finished, Failed, JobsReturned)), fact
+            if isinstance(fact, (Finished, Failed)):
+                ended.append(fact.node)
+            if isinstance(fact, (Failed, JobsReturned)):
+                returned += fact.dropped if isinstance(fact, Failed) else fact.nodes
+    return ended, returned

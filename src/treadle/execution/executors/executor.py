@@ -105,12 +105,12 @@ class Executor:
         commands: dict[int, list[Job]] = {}
         try:
             for job in jobs:
-                worker, nodes, inputs, last, local = job
+                worker, nodes, inputs, last, local, independent = job
                 if main is not None and worker == MAIN:
                     main.submit(job)
                     continue
                 handles = tuple(self.store.handles(inputs)) if inputs else ()
-                command = new_record(Job, (run, nodes, handles, last, local))
+                command = new_record(Job, (run, nodes, handles, last, local, independent))
                 if worker in commands:
                     commands[worker].append(command)
                 else:

@@ -200,6 +200,8 @@ class Job(NamedTuple):
         last: (dataset, node) if the node is the dataset's last consumer.
         local: datasets that are made and consumed within the job: every one that a node of the job makes and another node of
             it loads. Their values are not reported.
+        independent: whether the nodes need nothing of each other. Those behind a node that takes long are then returned, as
+            jobs that are queued behind it are.
     """
 
     run: int
@@ -207,6 +209,7 @@ class Job(NamedTuple):
     inputs: tuple[tuple[int, Handle], ...] = ()
     last: tuple[tuple[int, int], ...] = ()
     local: tuple[int, ...] = ()
+    independent: bool = False
 
 
 class Transfer(NamedTuple):
@@ -298,7 +301,7 @@ class Transferred(NamedTuple):
 
 
 class JobsReturned(NamedTuple):
-    """Nodes that were not started because of a Cancel."""
+    """Nodes that were not started because of a Cancel, or because a node before them takes long."""
 
     run: int
     nodes: tuple[int, ...]

@@ -8,7 +8,7 @@ from treadle.named_tuple import NamedTuple
 
 
 class RunJob(NamedTuple):
-    """Run nodes on a worker, one after the other.
+    """Run nodes on a worker, one after the other: a chain, each of whose nodes needs the one before, or independent tiny nodes.
 
     Attributes:
         worker: the worker.
@@ -16,6 +16,7 @@ class RunJob(NamedTuple):
         inputs: in-memory datasets whose values are sent with the job: those of its inputs that the worker does not have yet.
         last: (dataset, node) if the node is the dataset's last consumer: after it the value is no longer needed.
         local: datasets that are made and consumed within the job.
+        independent: whether the nodes need nothing of each other, so that the worker can return those that have not started.
     """
 
     worker: int
@@ -23,6 +24,7 @@ class RunJob(NamedTuple):
     inputs: tuple[int, ...]
     last: tuple[tuple[int, int], ...]
     local: tuple[int, ...]
+    independent: bool = False
 
 
 class LoadValue(NamedTuple):

@@ -156,7 +156,7 @@ class SchedulerMoves(SchedulerView):
     # --- jobs and their values -----------------------------------------------------------------------------------------
 
     def _issue(self, job: RunJob) -> None:
-        worker, nodes, inputs, last, local = job  # `_replace` takes twice as long
+        worker, nodes, inputs, last, local, _independent = job  # `_replace` takes twice as long
         self._instructions.append(RunJob(worker, nodes, self._values.mark_sent(inputs, worker), last, local))
 
     def _request(self, dataset: int, job: RunJob) -> None:
@@ -184,18 +184,26 @@ class SchedulerMoves(SchedulerView):
 
     def _chain_from(self, first: int, worker: int) -> list[int]:
         """Return a node, its only child, that one's only child and so on, as long as each waits for no other node."""
-        planned, missing, states, waiting = self._plan.nodes, self._missing, self._states, NodeState.WAITING
-        not_fusable, values = self._not_fusable, self._values
+        planned, values = self._plan.nodes, self._values
         any_worker_may = not values.pins and not self._queues.main_only
         chain = [first]
         while len(children := planned[chain[-1]].children) == 1:
             child = children[0]
-            if missing[child] != 1 or states[child] is not waiting or child in not_fusable:
+            if not self._may_join(child):
                 break
             if values.are_unmade(planned[child].inputs) or not (any_worker_may or self._may_follow(child, worker)):
                 break
             chain.append(child)
         return chain
+
+    def _may_join(self, child: int) -> bool:
+        """Return whether a node may share a job with its only parent that is not done."""
+        return (
+            self._fuse
+            and self._missing[child] == 1
+            and self._states[child] is NodeState.WAITING
+            and child not in self._not_fusable
+        )
 
     def _may_follow(self, node: int, worker: int) -> bool:
         """Return whether a worker may run a node, with the values that cannot leave a worker."""

@@ -5,7 +5,8 @@ or was returned, a value arrived, a worker was lost, a delay is over), instructi
 in the same order give the same instructions.
 
 The ready node with the longest remaining path runs first; plan order breaks ties. A node and its only child share a job if the
-child has no other parent, so that the value between them never leaves the worker.
+child has no other parent, so that the value between them never leaves the worker. Tiny nodes that need nothing of each other
+share jobs, too, because a job costs the parent as much time as a tiny node its worker.
 
 Runs in the parent. State: that of one run. These modules are parts of the scheduler, and only the scheduler changes their state:
 `states.py` (states and legal moves), `queues.py` (ready nodes), `pending.py` (jobs that wait for values), `workers.py` (the nodes
@@ -33,10 +34,11 @@ from treadle.named_tuple import new_record
 from treadle.pipeline.policy import FailurePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import Instruction
+    from treadle.execution.scheduling.states import Entry
     from treadle.execution.scheduling.workers import WorkerState
 
 __all__ = ["FailurePolicy", "InvalidTransitionError", "NodeState", "Scheduler"]
@@ -323,7 +325,9 @@ class Scheduler(SchedulerMoves):
                 state.slow = True
                 continue
             if best:
-                self._assign_job(heappop(best)[1], worker, state)
+                share = 1 if depth == 1 or state.slow else self._share_of(best, room, depth)
+                if share == 1 or not self._assign_independent(best, share, worker, state):
+                    self._assign_job(heappop(best)[1], worker, state)
             if best is not None and not state.slow and state.jobs < depth:
                 heapreplace(room, (state.jobs, order, worker, state))
             else:
@@ -331,12 +335,54 @@ class Scheduler(SchedulerMoves):
         for left in scarce:
             queues.put(left.entry[1])
 
+    def _share_of(self, queue: Sequence[Entry], room: Sequence[tuple[int, int, int, WorkerState]], depth: int) -> int:
+        """Return how many nodes of a queue the first of these workers may get at once, so that the others get as many."""
+        if not self._queues.any_worker_may_run(queue) or self._resources is not None:
+            return 1
+        even = (sum([jobs for jobs, *_ in room]) + len(queue)) // len(room)
+        return max(1, min(depth, even) - room[0][0])
+
+    def _assign_independent(self, queue: list[Entry], most: int, worker: int, state: WorkerState) -> bool:
+        """Assign the most urgent nodes of a queue as one job, up to the first that needs a job of its own.
+
+        It saves time where nodes are tiny, and is otherwise as if each node were a job of its own. A node whose child may join
+        it, or whose values are missing, needs its own.
+
+        Returns:
+            False if the first node needs a job of its own.
+        """
+        states, planned, values, ready = self._states, self._plan.nodes, self._values, NodeState.READY
+        nodes: dict[int, None] = {}
+        inputs: list[int] = []
+        last: list[tuple[int, int]] = []
+        while queue and len(nodes) < most:
+            node = queue[0][1]
+            if states[node] is ready and node not in nodes:  # otherwise the entry is stale
+                each = planned[node]
+                if node in self._single_node_jobs or (len(each.children) == 1 and self._may_join(each.children[0])):
+                    break
+                if each.inputs:
+                    if values.are_missing(each.inputs, worker):
+                        break
+                    of_node, last_of_node, _local = values.plan_job((node,), worker)
+                    inputs += values.mark_sent(of_node, worker)
+                    last += last_of_node
+                nodes[node] = None
+            heappop(queue)
+        if not nodes:
+            return False
+        self._start_attempts(nodes)
+        self._workers.hold_each(nodes, state)
+        sent = tuple(dict.fromkeys(inputs)) if inputs else ()
+        self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, tuple(last), (), len(nodes) > 1)))
+        return True
+
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         planned = self._plan.nodes[first]
         if not planned.inputs and not planned.children:  # the most frequent job of a run with very many nodes
             self._start_attempts((first,))
             self._workers.hold((first,), state)
-            self._instructions.append(new_record(RunJob, (worker, (first,), (), (), ())))
+            self._instructions.append(new_record(RunJob, (worker, (first,), (), (), (), False)))
             return
         shares = self._fuse and len(planned.children) == 1 and first not in self._single_node_jobs
         nodes: Sequence[int] = self._chain_from(first, worker) if shares else (first,)
@@ -351,9 +397,9 @@ class Scheduler(SchedulerMoves):
                 self._request(dataset, job)
         else:
             sent = values.mark_sent(inputs, worker) if inputs else ()
-            self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, local)))
+            self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, local, False)))
 
-    def _start_attempts(self, nodes: Sequence[int]) -> None:
+    def _start_attempts(self, nodes: Collection[int]) -> None:
         self._move_all(nodes, NodeState.ASSIGNED)
         attempts = self._attempts
         for node in nodes:

@@ -189,6 +189,11 @@ class Values:
             if of[dataset] is not shared and dataset not in direct and not self._is_only_in(dataset, worker)
         ]
 
+    def are_missing(self, used: Iterable[int], worker: int) -> bool:
+        """Return whether a worker cannot get some of the datasets that a node uses yet."""
+        datasets = self._plan.datasets
+        return bool(self.missing([dataset for dataset in used if datasets[dataset].in_memory], worker))
+
     def request(self, dataset: int) -> int | None:
         """Mark a missing value as requested.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from treadle.forks import fork_safe
 from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Mapping
 
     from treadle.execution.values.budget import Budget
@@ -91,17 +93,17 @@ class WorkerRun:
         """Forget the handles of the last job's inputs."""
         self._handles.clear()
 
-    def attempt(self, job: Job, position: int) -> bool:
+    def attempt(self, index: int, rest: deque[int]) -> bool:
         """Run one node of a job and report the result. If it fails, the later nodes are reported as not started.
 
         Args:
-            job: the job.
-            position: the node's position in it.
+            index: plan index of the node.
+            rest: the later nodes of the job; none is left if the node has failed.
 
         Returns:
             Whether the node succeeded.
         """
-        worker, index = self._worker, job.nodes[position]
+        worker = self._worker
         self._index = index
         started, since = time.time(), time.monotonic()
         worker.blackboard.begin(worker.place, self._number, index, started, since)
@@ -127,7 +129,7 @@ class WorkerRun:
             at = started + time.monotonic() - since
             self._leave_node()
             worker.blackboard.end(worker.place)
-            self._report_failure(index, (started, at), job.nodes[position + 1 :], exc, storing, handles)
+            self._report_failure(index, (started, at), take_all(rest), exc, storing, handles)
             return False
         self._leave_node()
         descriptors: list[int] = []  # the channel closes them after sending
@@ -289,3 +291,12 @@ class WorkerRun:
         self._worker.sender.post()  # the node's output goes before its result
         self._worker.running = None
         self._worker.current = None
+
+
+def take_all(nodes: deque[int]) -> tuple[int, ...]:
+    """Remove and return all nodes; each goes to one thread only, even if another one takes some at the same time."""
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(nodes.popleft())
+    return tuple(taken)

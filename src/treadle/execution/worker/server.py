@@ -53,7 +53,7 @@ from treadle.execution.values.budget import Budget
 from treadle.execution.worker.bootstrap import this_worker
 from treadle.execution.worker.exit import run_exit_handlers
 from treadle.execution.worker.input_files import InputFiles
-from treadle.execution.worker.run import WorkerRun
+from treadle.execution.worker.run import WorkerRun, take_all
 from treadle.forks import fork_safe
 from treadle.project.current import configure_count
 
@@ -129,6 +129,8 @@ class _Server:
         self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
         self._last_cancel_check = 0.0  # by the monotonic clock
+        # The run of the last job, and its nodes that have not started if they are independent: both threads take from them.
+        self._rest: tuple[int, deque[int]] = (0, deque())
         self._has_new_commands = False  # whether `_commands` has some that were not searched for a Cancel
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._wake_write.setblocking(False)  # noqa: FBT003 - the same
@@ -288,7 +290,10 @@ class _Server:
         self._transferred_bytes += handle.size
 
     def _return_queued_jobs(self) -> None:
-        """Return the queued jobs to the parent, so that other workers can run them."""
+        """Return the queued jobs, and independent nodes of the current one, to the parent, so that other workers can run them."""
+        run, rest = self._rest
+        if nodes := take_all(rest):
+            self._channel.post(JobsReturned(run, nodes))
         with self._lock:
             queued = [command for command, _fds in self._commands if isinstance(command, Job) and command.nodes]
             if queued:
@@ -311,11 +316,19 @@ class _Server:
             run.forget_inputs()
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
-        for position in range(len(job.nodes)):
+        rest = deque(job.nodes)
+        if job.independent:
+            self._rest = job.run, rest
+        while rest:
             if time.monotonic() - self._last_cancel_check >= CANCEL_CHECK_SECONDS and self._is_cancelled(job.run):
-                self._channel.post(JobsReturned(job.run, job.nodes[position:]))
+                if nodes := take_all(rest):
+                    self._channel.post(JobsReturned(job.run, nodes))
                 return
-            succeeded = run.attempt(job, position)
+            try:
+                node = rest.popleft()
+            except IndexError:  # the monitor thread has returned the nodes that were left
+                return
+            succeeded = run.attempt(node, rest)
             if self._monitor_reads:
                 self._channel.flush()  # before the monitor thread competes for the interpreter: the parent can send the next job
                 self._resume_reading()

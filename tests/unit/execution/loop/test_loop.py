@@ -161,12 +161,12 @@ def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
     flag.touch()
     attempt = worker_run.WorkerRun.attempt
 
-    def dies_once(self, job, position):
-        if job.nodes[position] == 1 and flag.exists():
+    def dies_once(self, index, rest):
+        if index == 1 and flag.exists():
             flag.unlink()
             self._worker.channel.flush()
             os._exit(3)
-        return attempt(self, job, position)
+        return attempt(self, index, rest)
 
     monkeypatch.setattr(worker_run.WorkerRun, "attempt", dies_once)  # forked children inherit it
     result, seen = run(

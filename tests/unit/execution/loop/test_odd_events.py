@@ -42,6 +42,10 @@ def jobs(pool):
     return [each.nodes for _worker, each in pool.sent if isinstance(each, Job)]
 
 
+def sent_nodes(pool):
+    return [index for nodes in jobs(pool) for index in nodes]
+
+
 def names(seen, kind):
     return [event.node for event in seen if isinstance(event, kind)]
 
@@ -138,7 +142,7 @@ def test_an_interrupt_among_nodes_that_finished_together_loses_and_repeats_none(
     def report_all(_timeout=None):
         if not pool.sent:
             return [UP]
-        batch = [index for (index,) in jobs(pool) if index not in reported]
+        batch = [index for index in sent_nodes(pool) if index not in reported]
         reported.extend(batch)
         if not batch:
             raise KeyboardInterrupt
@@ -234,12 +238,12 @@ def test_a_worker_gets_jobs_while_a_large_batch_of_events_is_handled(monkeypatch
     def report_a_batch(_timeout=None):
         if not pool.sent:
             return [UP]
-        batch = [index for (index,) in jobs(pool)[len(reported) :]][:100]
+        batch = sent_nodes(pool)[len(reported) :][:100]
         reported.extend(batch)
         return [Report(1, Finished(1, index, 1.0, 1.000001, 0.0, 0.0, 0.0)) for index in batch]
 
     monkeypatch.setattr(pool, "wait", report_a_batch)
-    monkeypatch.setattr(pool, "flush", lambda: sent_at_flush.append((len(jobs(pool)), len(reported))))
+    monkeypatch.setattr(pool, "flush", lambda: sent_at_flush.append((len(sent_nodes(pool)), len(reported))))
     RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), executor, Observers([])).run()
     assert sorted(reported) == list(range(600))
     first_batch = [sent for sent, ended in sent_at_flush if ended == 101]

@@ -313,12 +313,40 @@ def test_weights_decide_over_counts(schedule):
     assert jobs(scheduler) == [(1, (0,))]
 
 
-def test_each_worker_gets_one_job_before_any_gets_two(schedule):
-    """With depth 2, each worker gets its first job before any gets its second."""
+def test_independent_nodes_share_jobs(schedule):
+    """With depth 2, each worker gets two nodes as one job, as if they were two jobs: one that finishes makes room for one."""
     scheduler = schedule([("", name) for name in "abcde"], workers=2, depth=2)
-    assert jobs(scheduler) == [(1, (0,)), (2, (1,)), (1, (2,)), (2, (3,))]
-    assert scheduler.assigned(1) == (0, 2)
+    assert assign(scheduler) == [
+        RunJob(worker, (node, node + 1), (), (), (), independent=True) for worker, node in ((1, 0), (2, 2))
+    ]
+    assert scheduler.assigned(1) == (0, 1)
     assert scheduler.assigned(7) == ()
+    scheduler.finish(2, 2)
+    assert assign(scheduler) == [RunJob(2, (4,), (), (), ())]
+
+
+def test_few_independent_nodes_are_shared_among_all_workers(schedule):
+    """No worker gets a second node while another has none, however many nodes it may hold."""
+    scheduler = schedule([("", name) for name in "abcdefg"], workers=3, depth=64)
+    assert jobs(scheduler) == [(1, (0, 1)), (2, (2, 3)), (3, (4, 5)), (1, (6,))]
+
+
+def test_jobs_of_independent_nodes_have_what_each_node_has_alone(schedule):
+    """Each input is sent once; a node is the last consumer of a value if no other node waits for it, in this job or later."""
+    wiring = [("", "a"), ("", "b"), ("", "c"), ("ab", "d"), ("a", "e"), ("c", "f")]
+    scheduler = schedule(wiring, fuse=False, depth=8)
+    assert jobs(scheduler) == [(1, (0, 1, 2))]
+    scheduler.finish_all((0, 1, 2), 1, (1e-6,) * 3)
+    a, b, c = (scheduler._plan.nodes[node].outputs[0] for node in range(3))
+    assert assign(scheduler) == [RunJob(1, (3, 4, 5), (a, b, c), ((b, 3), (c, 5)), (), independent=True)]
+
+
+def test_nodes_that_need_a_job_of_their_own_end_the_job_before(schedule):
+    """A chain, a node with retries, and a node whose input must be transferred first are jobs of their own."""
+    wiring = [("", "a"), ("", "b"), ("b", "c"), ("", "d"), ("", "e"), ("", "f")]
+    policies = [None, None, None, None, NodePolicy(retries=1), None]
+    scheduler = schedule(wiring, depth=8, policies=policies)
+    assert jobs(scheduler) == [(1, (1, 2)), (1, (0, 3)), (1, (4,)), (1, (5,))]
 
 
 def test_a_child_with_another_unfinished_parent_is_not_fused(schedule):

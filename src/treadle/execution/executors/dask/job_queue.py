@@ -32,11 +32,17 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def put(self, job: QueuedJob) -> None:
-        """Add a job."""
+    def put(self, queued: QueuedJob) -> None:
+        """Add a job. Independent nodes become a job each, so that those behind a long one can be returned."""
+        job = queued.job
         with self._changed:
-            self._jobs.append(job)
-            self.last_sequence = job.sequence
+            if job.independent:
+                first, *others = [job._replace(nodes=(node,), independent=False) for node in job.nodes]
+                jobs = [first, *(other._replace(inputs=()) for other in others)]  # inputs are noted with the first
+                self._jobs += [queued._replace(job=each) for each in jobs]
+            else:
+                self._jobs.append(queued)
+            self.last_sequence = queued.sequence
             self._changed.notify_all()
 
     def take(self, sequence: int = 0, seconds: float = 0.0) -> Job | None:
