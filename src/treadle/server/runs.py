@@ -7,6 +7,9 @@
 
 State: the current run, the handles of the last runs, and the thread that starts runs. Neighbours: `app.py` calls this from the
 threads of requests, `queue.py` has the runs that wait, `views.py` describes runs, `events.py` writes their events.
+
+The module is long because one lock guards a run on its way from the queue to the current run to the runs that have ended, and the
+methods that start, cancel, find and end a run hold it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Record a session: write its record while it runs, complete it at the end, and read durations from earlier records.
+"""Record a session: write its record while it runs, and complete it at the end.
 
 A store that can write a record in parts (`SQLStore`) has the session from the start of its first run, and is brought up to date
 by a `LiveRecord` meanwhile; any other store gets the whole record when the session closes.
 
 State: the store until the session is closed, the records of its runs, the running git probe, and the live record. Neighbours:
-`session.py` reports the start and end of each run, `record.py` builds the record, `treadle.observe.store` has the stores.
+`session.py` reports the start and end of each run, `record.py` builds the record, `earlier_runs.py` reads from those of earlier
+sessions, `treadle.observe.store` has the stores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import RunLog
 from treadle.secrets import mask_text
 from treadle.session.creation import env_of_successes, make_store, start_git_probe
+from treadle.session.earlier_runs import past_runs, past_seconds
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.masking import mask_params
@@ -86,28 +88,12 @@ class Recording:
         return self.saves and self._problem is None and hasattr(self.store, "successes_of")
 
     def past_seconds(self) -> Mapping[str, float]:
-        """Return node durations of earlier sessions; empty if the store cannot provide them, which does not fail the run."""
-        durations = getattr(self.store, "durations", None)
-        if durations is None or self._problem is not None:
-            return {}
-        try:
-            known: Mapping[str, float] = durations()
-        except StoreError as exc:
-            _logger.warning("Node durations of earlier sessions cannot be read, so nodes are scheduled without them: %s", exc)
-            return {}
-        return known
+        """Return node durations of earlier sessions; empty if the store cannot provide them."""
+        return past_seconds(self.store if self._problem is None else None)
 
     def past_runs(self) -> Sequence[RunTimes]:
-        """Return the times of earlier runs, the latest first; empty if the store cannot provide them, which fails no run."""
-        run_times = getattr(self.store, "run_times", None)
-        if run_times is None or self._problem is not None:
-            return ()
-        try:
-            known: Sequence[RunTimes] = run_times(self._project.package_name)
-        except StoreError as exc:
-            _logger.warning("The times of earlier runs cannot be read, so the runner is chosen without them: %s", exc)
-            return ()
-        return known
+        """Return the times of earlier runs, the latest first; empty if the store cannot provide them."""
+        return past_runs(self.store if self._problem is None else None, self._project.package_name)
 
     def begin_run(
         self,
