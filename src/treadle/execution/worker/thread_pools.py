@@ -38,12 +38,20 @@ def limit_threads(limit: int | None) -> None:
 
 
 def find_thread_pools() -> None:
-    """Find the thread pools of the loaded libraries, so that the workers that are forked next need not look for them."""
-    _found[:] = _find() if _some_are_loaded() else []
+    """Find the thread pools of the loaded libraries, so that the workers that are forked next need not look for them.
+
+    That takes a millisecond. If no module was imported since the last call, no library was loaded either, and nothing is done.
+    """
+    if len(sys.modules) != _searched[0]:
+        _found[:] = _find() if _some_are_loaded() else []
+        _searched[0] = len(sys.modules)
 
 
 _found: list[Any] = []
-"""What the last `find_thread_pools` found, in this process or in the one from which it was forked."""
+"""The thread pools that this process, or the one from which it was forked, has found."""
+
+_searched = [0]
+"""The number of imported modules when it last looked for them."""
 
 
 def _find() -> list[Any]:

@@ -40,10 +40,10 @@ def daemons_may_have_children() -> Iterator[None]:
 @contextmanager
 def interpreter_flags(method: StartMethod) -> Iterator[None]:
     """Start Python with the flags of this process (-W, -X, -I, -bb, -O …), which loky omits."""
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - the function that multiprocessing uses
-    if method is not StartMethod.LOKY or not flags:
+    if method is not StartMethod.LOKY:
         yield
         return
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - the function that multiprocessing uses
     from loky.backend import fork_exec
 
     original = fork_exec.fork_exec
