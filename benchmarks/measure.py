@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LONG_SECONDS = 60.0
 """An engine whose first round takes longer has no other."""
-CLOSE = 1.5
+CLOSE = 2.0
 """An engine may be the fastest of the others if its first round takes at most this many times as long as that of the fastest."""
 _START_ORDER = ("fork", "spawn", "forkserver", "loky", "-")
 

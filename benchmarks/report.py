@@ -154,9 +154,9 @@ def _memory(workload: Workload, measured: list[Measurement]) -> str:
     needed, what = needed_bytes(workload, measured)
     sizes = f"The live data are {workload.live_bytes / 1e6:.0f} MB. The work itself needs {needed / 1e6:.0f} MB: {what}."
     columns = "The last two columns are the peak memory of all processes in the first run, and that peak ÷ what the work needs."
-    in_process = any(row.method == "-" and row.engine != PLAIN for row in measured)
-    reused = "Engines without workers run in the process of the plain loop and reuse its memory, so their peaks may be too low."
-    return " ".join(["", sizes, columns, *([reused] if in_process else [])])
+    in_process = sum(row.method == "-" for row in measured)
+    reused = "Engines without workers run in one process and reuse its memory, so the peaks of all but the first may be too low."
+    return " ".join(["", sizes, columns, *([reused] if in_process > 1 else [])])
 
 
 def _seconds(value: float | None) -> str:
