@@ -1,7 +1,8 @@
 """The thread pool: workers are threads of this process, which share its memory and its imports.
 
-Each worker has its own job queue; all of them report through one queue. Threads cannot be killed: after an interrupt, a running
-node continues until it returns, and the threads, being daemons, do not delay the end of the process.
+Each worker has its own job queue; all of them report through one queue. The thread that waits for reports returns the jobs that
+are queued behind a long node. Threads cannot be killed: after an interrupt, a running node continues until it returns, and the
+threads, being daemons, do not delay the end of the process.
 State: the threads, and the current run. Runs in the parent.
 """
 
@@ -11,6 +12,7 @@ import contextvars
 import os
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import failed_outside, job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
-from treadle.execution.protocol.messages import Cancel, Finished, Job, Started
+from treadle.execution.protocol.messages import Cancel, Finished, Job, JobsReturned, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.messages import Release, Transfer
     from treadle.execution.values.transfer import LocalValues
+
+
+_MONITOR_SECONDS = 0.01
+"""How long a node may run before the jobs that are queued behind it are returned."""
 
 
 class _Run:
@@ -43,6 +49,10 @@ class _Run:
         """What the workers report; None ends a `wait`."""
         self.running: dict[int, Started] = {}
         """The node that each worker is running."""
+        self.ran: dict[int, Started] = {}
+        """The node that each worker was running when the queues were checked last."""
+        self.checked = 0.0
+        """When that was, by the monotonic clock."""
         self.submitted = 0
         self.cancelled: dict[int, int] = {}  # worker -> the last job number at the time of the Cancel
 
@@ -56,6 +66,20 @@ class _Worker:
         """True if its thread has ended, or is about to, because of an error outside of any attempt."""
         self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, Job] | None] = SimpleQueue()
         self.thread = threading.Thread(target=pool.work, args=(self,), name=f"thread-{number}", daemon=True)
+
+    def take_queued(self, run: _Run) -> tuple[int, ...]:
+        """Remove the queued jobs of a run, and return their nodes. Called by the only thread that adds jobs."""
+        items = []
+        with suppress(Empty):
+            while True:
+                items.append(self.inbox.get_nowait())
+        nodes: list[int] = []
+        for item in items:
+            if item is not None and item[1] is run:
+                nodes += item[3].nodes
+            else:
+                self.inbox.put(item)
+        return tuple(nodes)
 
 
 def _unreported() -> tuple[Report, ...]:
@@ -72,7 +96,7 @@ class ThreadPool:
     """
 
     capabilities = Capabilities(
-        processes=False, can_kill=False, queues=False, label="thread", sets_up_project=False, unreported=_unreported
+        processes=False, can_kill=False, queues=True, label="thread", sets_up_project=False, unreported=_unreported
     )
 
     def __init__(self, max_workers: int, store: LocalStore) -> None:
@@ -113,8 +137,9 @@ class ThreadPool:
         run = self._run
         for command in commands:
             if type(command) is Job:
-                run.submitted += 1
-                self._workers[worker].inbox.put((contextvars.copy_context(), run, run.submitted, command))
+                for job in command.separate():
+                    run.submitted += 1
+                    self._workers[worker].inbox.put((contextvars.copy_context(), run, run.submitted, job))
             elif isinstance(command, Cancel):
                 run.cancelled[worker] = run.submitted
 
@@ -123,14 +148,30 @@ class ThreadPool:
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
         """Block until a worker reports, for at most `timeout` seconds, and return all reports."""
-        outbox = self._run.outbox
-        try:
-            events = [outbox.get(timeout=timeout)]
-        except Empty:
-            return []
-        while not outbox.empty():
-            events.append(outbox.get())
+        outbox, deadline = self._run.outbox, None if timeout is None else time.monotonic() + timeout
+        events: list[PoolEvent | None] = []
+        while not events:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if any(not worker.inbox.empty() for worker in self._workers.values()):
+                left = _MONITOR_SECONDS if left is None else min(left, _MONITOR_SECONDS)
+            with suppress(Empty):
+                events.append(outbox.get(timeout=left))
+            while not outbox.empty():
+                events.append(outbox.get())
+            events += self._return_queued_jobs()
+            if deadline is not None and time.monotonic() >= deadline:
+                break
         return [event for event in events if event is not None]
+
+    def _return_queued_jobs(self) -> list[Report]:
+        """Return the jobs that are queued behind a node which was running at the last check already, so that others run them."""
+        run, now = self._run, time.monotonic()
+        if now - run.checked < _MONITOR_SECONDS:
+            return []
+        before, run.ran, run.checked = run.ran, dict(run.running), now
+        long = [self._workers[number] for number, node in run.ran.items() if before.get(number) is node]
+        returned = [(worker.number, worker.take_queued(run)) for worker in long if not worker.inbox.empty()]
+        return [Report(number, JobsReturned(run.number, nodes)) for number, nodes in returned if nodes]
 
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
@@ -157,8 +198,10 @@ class ThreadPool:
         self._run.outbox.put(WorkerUp(worker, os.getpid(), 0))
 
     def end(self) -> None:
-        """End the run; a node that still runs after an interrupt keeps the values of its own run."""
-        self._current = None
+        """End the run; a node that still runs after an interrupt keeps the values of its own run, and no later one starts."""
+        if (run := self._current) is not None:
+            run.cancelled = dict.fromkeys(self._workers, run.submitted)
+            self._current = None
 
     def close(self, *, kill: bool = False) -> None:
         """Stop the threads when their jobs are done; wait for them unless `kill`."""

@@ -211,6 +211,13 @@ class Job(NamedTuple):
     local: tuple[int, ...] = ()
     independent: bool = False
 
+    def separate(self) -> list[Job]:
+        """Return a job for each node if the nodes are independent, else this job. The first one has all inputs."""
+        if not self.independent:
+            return [self]
+        run, nodes, inputs, last, local, _independent = self
+        return [Job(run, (node,), () if place else inputs, last, local) for place, node in enumerate(nodes)]
+
 
 class Transfer(NamedTuple):
     """Pickle a value that stayed in the worker, because another process needs it. The worker does this while a node runs."""

@@ -34,14 +34,8 @@ class JobQueue:
 
     def put(self, queued: QueuedJob) -> None:
         """Add a job. Independent nodes become a job each, so that those behind a long one can be returned."""
-        job = queued.job
         with self._changed:
-            if job.independent:
-                first, *others = [job._replace(nodes=(node,), independent=False) for node in job.nodes]
-                jobs = [first, *(other._replace(inputs=()) for other in others)]  # inputs are noted with the first
-                self._jobs += [queued._replace(job=each) for each in jobs]
-            else:
-                self._jobs.append(queued)
+            self._jobs += [queued._replace(job=each) for each in queued.job.separate()]
             self.last_sequence = queued.sequence
             self._changed.notify_all()
 
