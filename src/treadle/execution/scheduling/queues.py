@@ -130,9 +130,11 @@ class ReadyQueues:
         """Return whether inputs of a node cannot leave two different workers, so that no worker can run it."""
         return required is not None and any(holder != required for holder in self._values.pinned_inputs(node).values())
 
-    def any_worker_may_run(self, queue: Sequence[Entry]) -> bool:
-        """Return whether the nodes of a queue may run on each worker, and none has most of their inputs."""
-        return queue is self._ready[None] and not self._values.pins and not self.main_only
+    def all_are_in(self, queue: Sequence[Entry]) -> bool:
+        """Return whether a queue has all ready nodes except those that need a resource, and any worker may run each of them."""
+        if queue is not self._ready[None] or self._values.pins or self.main_only:
+            return False
+        return not any(self._preferred.values())
 
     def best_queue(self, worker: int) -> list[Entry] | None:
         """Return the queue whose head is the most urgent ready node that this worker may run.

@@ -34,7 +34,7 @@ from treadle.named_tuple import new_record
 from treadle.pipeline.policy import FailurePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import Instruction
@@ -324,10 +324,11 @@ class Scheduler(SchedulerMoves):
                 self._assign_job(chosen.entry[1], worker, state)
                 state.slow = True
                 continue
+            may_share = best and depth > 1 and resources is None and queues.all_are_in(best)
+            if best and may_share and self._assign_independent(best, room, depth):
+                continue
             if best:
-                share = 1 if depth == 1 or state.slow else self._share_of(best, room, depth)
-                if share == 1 or not self._assign_independent(best, share, worker, state):
-                    self._assign_job(heappop(best)[1], worker, state)
+                self._assign_job(heappop(best)[1], worker, state)
             if best is not None and not state.slow and state.jobs < depth:
                 heapreplace(room, (state.jobs, order, worker, state))
             else:
@@ -335,47 +336,52 @@ class Scheduler(SchedulerMoves):
         for left in scarce:
             queues.put(left.entry[1])
 
-    def _share_of(self, queue: Sequence[Entry], room: Sequence[tuple[int, int, int, WorkerState]], depth: int) -> int:
-        """Return how many nodes of a queue the first of these workers may get at once, so that the others get as many."""
-        if not self._queues.any_worker_may_run(queue) or self._resources is not None:
-            return 1
-        even = (sum([jobs for jobs, *_ in room]) + len(queue)) // len(room)
-        return max(1, min(depth, even) - room[0][0])
+    def _assign_independent(self, queue: list[Entry], room: list[tuple[int, int, int, WorkerState]], depth: int) -> bool:
+        """Assign the most urgent nodes of a queue in rounds, up to the first that needs a job of its own.
 
-    def _assign_independent(self, queue: list[Entry], most: int, worker: int, state: WorkerState) -> bool:
-        """Assign the most urgent nodes of a queue as one job, up to the first that needs a job of its own.
+        Each worker gets its nodes as one job, which saves time where nodes are tiny; otherwise it is as if each node were a job
+        of its own. A node whose child may join it, or whose values are missing, needs its own.
 
-        It saves time where nodes are tiny, and is otherwise as if each node were a job of its own. A node whose child may join
-        it, or whose values are missing, needs its own.
+        Args:
+            queue: all ready nodes, which any worker may run.
+            room: the workers that may hold another job, as a heap. Those that may not hold another one then are removed.
+            depth: jobs that a worker may hold at once.
 
         Returns:
             False if the first node needs a job of its own.
         """
         states, planned, values, ready = self._states, self._plan.nodes, self._values, NodeState.READY
-        nodes: dict[int, None] = {}
-        inputs: list[int] = []
-        last: list[tuple[int, int]] = []
-        while queue and len(nodes) < most:
+        shares: dict[int, tuple[WorkerState, list[int]]] = {}
+        assigned: set[int] = set()
+        while queue and room:
             node = queue[0][1]
-            if states[node] is ready and node not in nodes:  # otherwise the entry is stale
+            if states[node] is ready and node not in assigned:  # otherwise the entry is stale
+                jobs, order, worker, state = room[0]
+                if not self._queues.may_run(worker, None):
+                    heappop(room)
+                    continue
                 each = planned[node]
                 if node in self._single_node_jobs or (len(each.children) == 1 and self._may_join(each.children[0])):
                     break
-                if each.inputs:
-                    if values.are_missing(each.inputs, worker):
-                        break
-                    of_node, last_of_node, _local = values.plan_job((node,), worker)
-                    inputs += values.mark_sent(of_node, worker)
-                    last += last_of_node
-                nodes[node] = None
+                if each.inputs and values.are_missing(each.inputs, worker):
+                    break
+                if worker in shares:
+                    shares[worker][1].append(node)
+                else:
+                    shares[worker] = state, [node]
+                assigned.add(node)
+                if jobs + 1 < depth and not state.slow:
+                    heapreplace(room, (jobs + 1, order, worker, state))
+                else:
+                    heappop(room)
             heappop(queue)
-        if not nodes:
-            return False
-        self._start_attempts(nodes)
-        self._workers.hold_each(nodes, state)
-        sent = tuple(dict.fromkeys(inputs)) if inputs else ()
-        self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, tuple(last), (), len(nodes) > 1)))
-        return True
+        for worker, (state, nodes) in shares.items():
+            self._start_attempts(nodes)
+            self._workers.hold_each(nodes, state)
+            inputs, last = values.plan_each(nodes, worker)
+            sent = values.mark_sent(inputs, worker) if inputs else ()
+            self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, (), len(nodes) > 1)))
+        return bool(shares)
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         planned = self._plan.nodes[first]
@@ -399,7 +405,7 @@ class Scheduler(SchedulerMoves):
             sent = values.mark_sent(inputs, worker) if inputs else ()
             self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, local, False)))
 
-    def _start_attempts(self, nodes: Collection[int]) -> None:
+    def _start_attempts(self, nodes: Sequence[int]) -> None:
         self._move_all(nodes, NodeState.ASSIGNED)
         attempts = self._attempts
         for node in nodes:

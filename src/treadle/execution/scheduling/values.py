@@ -176,6 +176,17 @@ class Values:
         self._note_used_up(last, worker)
         return tuple(inputs), tuple(last), ()
 
+    def plan_each(self, nodes: Iterable[int], worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+        """Return the inputs and last consumers of nodes that share a job as if each were a job of its own."""
+        inputs: list[int] = []
+        last: list[tuple[int, int]] = []
+        for node in nodes:
+            if self._plan.nodes[node].inputs:
+                of_node, last_of_node, _local = self._plan_job_of_one(node, worker)
+                inputs += of_node
+                last += last_of_node
+        return tuple(dict.fromkeys(inputs)) if inputs else (), tuple(last)
+
     def _note_used_up(self, last: Iterable[tuple[int, int]], worker: int) -> None:
         if self.pins or self.homes:
             self._used_up.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 
 _QUEUED_SECONDS = 0.005
@@ -108,7 +108,7 @@ class Workers:
             self._job_of[node] = first
         self._job_size[first] = len(nodes)
 
-    def hold_each(self, nodes: Collection[int], state: WorkerState) -> None:
+    def hold_each(self, nodes: Sequence[int], state: WorkerState) -> None:
         """Add nodes to a worker, each as a job of its own."""
         state.jobs += len(nodes)
         state.nodes.update(dict.fromkeys(nodes))

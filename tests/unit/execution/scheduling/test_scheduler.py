@@ -316,19 +316,30 @@ def test_weights_decide_over_counts(schedule):
 def test_independent_nodes_share_jobs(schedule):
     """With depth 2, each worker gets two nodes as one job, as if they were two jobs: one that finishes makes room for one."""
     scheduler = schedule([("", name) for name in "abcde"], workers=2, depth=2)
-    assert assign(scheduler) == [
-        RunJob(worker, (node, node + 1), (), (), (), independent=True) for worker, node in ((1, 0), (2, 2))
-    ]
-    assert scheduler.assigned(1) == (0, 1)
+    assert assign(scheduler) == [RunJob(1, (0, 2), (), (), (), independent=True), RunJob(2, (1, 3), (), (), (), independent=True)]
+    assert scheduler.assigned(1) == (0, 2)
     assert scheduler.assigned(7) == ()
-    scheduler.finish(2, 2)
+    scheduler.finish(1, 2)
     assert assign(scheduler) == [RunJob(2, (4,), (), (), ())]
 
 
-def test_few_independent_nodes_are_shared_among_all_workers(schedule):
-    """No worker gets a second node while another has none, however many nodes it may hold."""
-    scheduler = schedule([("", name) for name in "abcdefg"], workers=3, depth=64)
-    assert jobs(scheduler) == [(1, (0, 1)), (2, (2, 3)), (3, (4, 5)), (1, (6,))]
+def test_each_worker_gets_one_node_before_any_gets_two(schedule):
+    """However many nodes a worker may hold, the most urgent ones start first, each in another worker."""
+    scheduler = schedule([("", name) for name in "abcdefg"], workers=3, depth=64, weights=[1, 1, 1, 1, 9, 8, 1])
+    assert jobs(scheduler) == [(1, (4, 1, 6)), (2, (5, 2)), (3, (0, 3))]
+
+
+def test_nodes_do_not_share_a_job_while_another_one_may_be_more_urgent(schedule):
+    """A node that should run where its inputs are comes before those that are less urgent and could share a job."""
+    wiring = [("", "a"), ("a", "b"), *[("", name) for name in "cdef"]]
+    scheduler = schedule(wiring, depth=8, fuse=False, weights=[9, 5, 8, 1, 1, 1])
+    scheduler.assign()
+    (first,) = [each for each in drain(scheduler) if isinstance(each, RunJob)]
+    assert first.nodes == (0, 2, 3, 4, 5)
+    scheduler.return_nodes(first.nodes[1:], 1)
+    reside(scheduler, 0, 1, 100)
+    scheduler.finish(0, 1)
+    assert [node for _worker, nodes in jobs(scheduler) for node in nodes] == [2, 1, 3, 4, 5]
 
 
 def test_jobs_of_independent_nodes_have_what_each_node_has_alone(schedule):
@@ -885,7 +896,7 @@ class Simulation:
             handlers[type(instruction)](instruction)
 
     def check_order(self, jobs):
-        """Check that each job's first node is more urgent than that of the next job, and than every remaining node."""
+        """Check that nodes are assigned in the order of their urgency, in rounds, and before every node that is left."""
         if (
             not jobs
             or any(self.plan.policies)
@@ -896,8 +907,11 @@ class Simulation:
             return
         urgency = [(-self.scheduler._queues.priority[job.nodes[0]], job.nodes[0]) for job in jobs]
         assert urgency == sorted(urgency)
+        shared = [[(-self.scheduler._queues.priority[node], node) for node in job.nodes] for job in jobs if job.independent]
+        assert all(nodes == sorted(nodes) for nodes in shared)
+        last = max([urgency[-1], *[nodes[-1] for nodes in shared]])
         left = [node for node in range(len(self.plan.nodes)) if self.scheduler.state(node) is READY]
-        assert all((-self.scheduler._queues.priority[node], node) > urgency[-1] for node in left)
+        assert all((-self.scheduler._queues.priority[node], node) > last for node in left)
 
     # --- instructions ---
 
@@ -1073,7 +1087,7 @@ RUNS = {
     "seed": st.integers(0, 2**32),
     "workers": st.integers(1, 3),
     "processes": st.booleans(),
-    "depth": st.integers(1, 4),
+    "depth": st.sampled_from([1, 2, 3, 4, 16]),
     "fuse": st.booleans(),
 }
 QUIET = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
