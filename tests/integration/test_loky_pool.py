@@ -256,6 +256,26 @@ def test_a_value_is_sent_to_a_worker_once(fresh):
     assert bench.value("after") == 0
 
 
+def test_a_failed_node_does_not_end_a_job_of_independent_nodes(fresh):
+    """The nodes behind it run: if each failure returned them, a run of many failing nodes would take a multiple of its time."""
+
+    def fail():
+        raise ValueError
+
+    bench = fresh("fork")
+    names = [f"n{number}" for number in range(40)]
+    bench.begin(*[node(fail, None, f"x{number}", name=name) for number, name in enumerate(names)])
+    bench.submit(1, *names, independent=True)
+    ended = 0
+    while ended < len(names):
+        for fact in [bench.fact(event) for event in bench.wait()]:
+            if isinstance(fact, Failed):
+                assert fact.dropped == ()
+                ended += 1
+            elif isinstance(fact, JobsReturned):  # one before them took long
+                ended += len(fact.nodes)
+
+
 def test_what_cannot_be_transferred_is_answered(fresh):
     """A worker reports that it does not have a requested value, and a job there that needs the value fails."""
     bench = fresh("fork")

@@ -26,8 +26,8 @@ class Capabilities(NamedTuple):
     Attributes:
         processes: its workers are other processes, so the main process is an additional worker, MAIN.
         can_kill: it can kill a worker in the middle of a node.
-        queues: a worker can queue jobs, and returns them when it is asked to or when a node takes long: whole jobs, and of a job
-            whose nodes are independent those behind that node.
+        queues: a worker can queue jobs, and returns them when it is asked to, or when a node takes long; the later nodes of
+            that node's job, too, if they are independent.
         label: name of its workers, before their number.
         recycles: its workers are replaced when they reach a limit; it has the methods `worn` and `retire`.
         concurrent: nodes run while the caller does something else; False if the only worker is the thread that calls `wait`.

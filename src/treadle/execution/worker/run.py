@@ -93,15 +93,12 @@ class WorkerRun:
         """Forget the handles of the last job's inputs."""
         self._handles.clear()
 
-    def attempt(self, index: int, rest: deque[int]) -> bool:
-        """Run one node of a job and report the result. If it fails, the later nodes are reported as not started.
+    def attempt(self, index: int, dependent: deque[int]) -> None:
+        """Run one node of a job and report the result.
 
         Args:
             index: plan index of the node.
-            rest: the later nodes of the job; none is left if the node has failed.
-
-        Returns:
-            Whether the node succeeded.
+            dependent: the later nodes of the job that need this one. If it fails, they are removed and reported as not started.
         """
         worker = self._worker
         self._index = index
@@ -129,8 +126,8 @@ class WorkerRun:
             at = started + time.monotonic() - since
             self._leave_node()
             worker.blackboard.end(worker.place)
-            self._report_failure(index, (started, at), take_all(rest), exc, storing, handles)
-            return False
+            self._report_failure(index, (started, at), take_all(dependent), exc, storing, handles)
+            return
         self._leave_node()
         descriptors: list[int] = []  # the channel closes them after sending
         for dataset, handle in handles.items():
@@ -146,7 +143,6 @@ class WorkerRun:
         if self._heap.is_due_after(times.at - started):
             worker.channel.flush()  # the parent need not wait for it
             self._heap.trim()
-        return True
 
     def _report_failure(
         self,

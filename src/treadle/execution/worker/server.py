@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess
 
 MONITOR_DELAY_SECONDS = 0.01
-"""How long a node may run before pending messages are sent and the jobs queued behind it are returned to the parent."""
+"""How long a node may run before pending messages are sent, and what waits behind it is returned to the parent."""
 
 REPORT_DELAY_SECONDS = 0.1
 """How long a node may run before its start is reported. The report of a shorter node's end has its start, too."""
@@ -110,8 +110,8 @@ class _Server:
     """Handles commands in order; between nodes it checks for a Cancel, which takes precedence over queued commands.
 
     The messages of tiny nodes are buffered in the channel until the worker is idle, for some milliseconds at most. If a node
-    takes longer, the monitor thread sends them, returns the jobs that are queued behind the node, and reads commands until the
-    node has finished.
+    takes longer, the monitor thread sends them, returns the jobs and independent nodes that wait behind the node, and reads
+    commands until the node has finished.
     """
 
     def __init__(self, worker: WorkerProcess) -> None:
@@ -129,7 +129,7 @@ class _Server:
         self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
         self._last_cancel_check = 0.0  # by the monotonic clock
-        # The run of the last job, and its nodes that have not started if they are independent: both threads take from them.
+        # The run of the last job of independent nodes, and those that have not started: both threads take from them.
         self._rest: tuple[int, deque[int]] = (0, deque())
         self._has_new_commands = False  # whether `_commands` has some that were not searched for a Cancel
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
@@ -316,9 +316,9 @@ class _Server:
             run.forget_inputs()
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
-        rest = deque(job.nodes)
+        rest = dependent = deque(job.nodes)
         if job.independent:
-            self._rest = job.run, rest
+            self._rest, dependent = (job.run, rest), deque()
         while rest:
             if time.monotonic() - self._last_cancel_check >= CANCEL_CHECK_SECONDS and self._is_cancelled(job.run):
                 if nodes := take_all(rest):
@@ -328,12 +328,10 @@ class _Server:
                 node = rest.popleft()
             except IndexError:  # the monitor thread has returned the nodes that were left
                 return
-            succeeded = run.attempt(node, rest)
+            run.attempt(node, dependent)
             if self._monitor_reads:
                 self._channel.flush()  # before the monitor thread competes for the interpreter: the parent can send the next job
                 self._resume_reading()
-            if not succeeded:
-                return
 
     def _open(self, job: Job) -> WorkerRun | None:
         """Open the run of a job; if that fails, report the job's first node as failed, and return None."""
