@@ -385,12 +385,18 @@ class RunLoop:
     def report_interrupted(self) -> None:
         """Report the nodes that had finished when the run was interrupted, and those that were running.
 
+        Workers first return the nodes that are queued there: they would run until the workers are killed, and not be reported.
         A failure is not reported: a node that fails at this moment has probably failed because of the interrupt. Instructions are
         not carried out: nothing starts any more.
         """
+        queued = [worker for worker in self._workers if worker != MAIN and len(self._scheduler.assigned(worker)) > 1]
+        with suppress(TreadleError):  # the workers cannot be reached: the interrupt is what ends the run
+            for worker in queued:
+                self._executor.cancel(worker)
+            self._executor.flush()
         self._reports.report_finished()
         events = list(self._received)
-        with suppress(TreadleError):  # the workers cannot be reached: the interrupt is what ends the run
+        with suppress(TreadleError):
             events += self._executor.last_events()
         for event in events:
             fact = event.fact if isinstance(event, Report) else None

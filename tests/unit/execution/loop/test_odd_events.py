@@ -18,7 +18,7 @@ from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.protocol.handles import Inline
-from treadle.execution.protocol.messages import Failed, Finished, Job, JobsReturned, Started
+from treadle.execution.protocol.messages import Cancel, Failed, Finished, Job, JobsReturned, Started
 from treadle.planning import compile_plan
 from treadle.testing import scripted_executor
 
@@ -168,6 +168,29 @@ def test_an_interrupt_among_nodes_that_finished_together_loses_and_repeats_none(
     expected = [plan.nodes[index].name for index in reported]
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == expected
     assert list(loop.seconds) == expected
+
+
+def test_an_interrupt_cancels_the_queued_nodes(monkeypatch):
+    """Before the last events are read: a node that started after them would have run without being reported."""
+    plan = compile_plan(Pipeline([node(lambda: None, None, None, name=f"n{index}") for index in range(9)]), Catalog())
+    executor, pool = scripted_executor()
+    loop = RunLoop(RunBundle("run", plan, Catalog(), None), executor, Observers([]))
+
+    def report_one(_timeout=None):
+        if not pool.sent:
+            return [UP]
+        if sent_nodes(pool) != [0]:
+            raise KeyboardInterrupt
+        return [Report(1, Finished(1, 0, 1.0, 1.000001, 0.0, 0.0, 0.0))]
+
+    monkeypatch.setattr(pool, "wait", report_one)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert len(loop._scheduler.assigned(1)) > 1
+    sent_last = []
+    monkeypatch.setattr(executor, "last_events", lambda: sent_last.append(pool.sent[-1]) or [])
+    loop.report_interrupted()
+    assert sent_last == [(1, Cancel(1))]
 
 
 def test_returned_jobs_are_sent_again():
