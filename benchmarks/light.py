@@ -36,6 +36,14 @@ def busy(_source: Any) -> int:
     return 1
 
 
+def add_up(_source: Any) -> int:
+    """Compute some hundredths of a second in pure Python."""
+    total = 0
+    for number in range(300_000):
+        total += number * number % 7
+    return total
+
+
 def nap(_source: Any) -> int:
     """Wait, like a node that calls a service."""
     time.sleep(NAP_SECONDS)

@@ -2,8 +2,8 @@
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: about 40 minutes
-python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `unchanged`, `auto`, `shell`,
-                                             `whole command` too
+python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `threads`, `unchanged`, `auto`,
+                                             `shell`, `whole command` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
@@ -31,6 +31,7 @@ import auto
 import record
 import scale
 import shell
+import threads
 import unchanged
 import whole_command
 from chart import draw
@@ -114,6 +115,7 @@ def _alone(options: argparse.Namespace, methods: list[str], repeats: int, began:
     parts: list[tuple[str, str, Callable[[], list[Figure]]]] = [
         *(("alone", f"{plan_to_catalog}; {method}", partial(measure_scale, method)) for method in methods),
         ("record", "what it costs to write it during a run", lambda: record.figures(repeats)),
+        ("threads", "nodes of pure Python, with or without the GIL", lambda: threads.figures(workers, few)),
         ("unchanged", "how long it takes to decide that nothing has to run", lambda: unchanged.figures(repeats, quick=quick)),
         ("auto", "the runner that chooses, beside the two that it chooses from", lambda: auto.figures(few)),
         ("shell", "imports, --help, cold starts", lambda: shell.figures(methods, workers, min(repeats, 3))),
