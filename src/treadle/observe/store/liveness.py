@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from treadle.named_tuple import NamedTuple
+from treadle.observe.store.process_stat import started_after_boot
 
 LOST_AFTER = 60.0
 """A session on another machine is lost if its last heartbeat is older than this, in seconds."""
@@ -89,6 +90,8 @@ def _runs(process: SessionProcess) -> bool:
 
 
 def _seconds_after_boot(pid: int) -> float | None:
+    if (started := started_after_boot(pid)) is not None:
+        return started
     import psutil
 
     boot = psutil.boot_time()  # first: some versions of psutil keep it for `create_time`

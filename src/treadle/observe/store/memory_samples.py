@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.named_tuple import NamedTuple
 from treadle.observe.store.plain import plain_text
+from treadle.observe.store.process_stat import started_after_boot, stat_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,17 +139,9 @@ def _resident(pid: int) -> int | None:
         return None
 
 
-def _status(pid: int) -> list[str] | None:
-    """Return the fields of `/proc/PID/stat` after the command, which may contain spaces."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-
-
 def _is_descendant(pid: int, ancestor: int) -> bool:
     for _ in range(_MAX_GENERATIONS):
-        fields = _status(pid)
+        fields = stat_fields(pid)
         if fields is None:
             return False
         pid = int(fields[1])
@@ -159,8 +152,7 @@ def _is_descendant(pid: int, ancestor: int) -> bool:
 
 def _launched(pid: int) -> float | None:
     """Return when a process was launched, in seconds since the epoch."""
-    fields = _status(pid)
-    if fields is None or not hasattr(time, "CLOCK_BOOTTIME"):
+    started = started_after_boot(pid)
+    if started is None or not hasattr(time, "CLOCK_BOOTTIME"):
         return None
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return time.time() - age
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - started)

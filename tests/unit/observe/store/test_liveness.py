@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from treadle.observe.store import liveness
@@ -22,6 +23,12 @@ def test_this_process_is_alive():
     assert is_alive(here, NEVER)
     assert not is_alive(here._replace(started=here.started - 5), NEVER)
     assert is_alive(here._replace(started=None), NEVER)
+
+
+def test_the_start_of_a_process_is_the_one_that_psutil_tells():
+    """Records of sessions that were written with psutil's figure are still recognised."""
+    process = psutil.Process()
+    assert this_process().started == pytest.approx(process.create_time() - psutil.boot_time(), abs=1)
 
 
 @pytest.mark.parametrize("reaped", [True, False])
