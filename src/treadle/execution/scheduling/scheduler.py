@@ -370,7 +370,7 @@ class Scheduler(SchedulerMoves):
                 else:
                     shares[worker] = state, [node]
                 assigned.add(node)
-                if jobs + 1 < depth and not state.slow:
+                if jobs + 1 < depth:
                     heapreplace(room, (jobs + 1, order, worker, state))
                 else:
                     heappop(room)

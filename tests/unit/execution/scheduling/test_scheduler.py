@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from itertools import product
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -23,6 +24,7 @@ from treadle.execution.scheduling.instructions import (
     SkipNode,
     TransferValue,
 )
+from treadle.execution.scheduling.queues import ReadyQueues
 from treadle.execution.scheduling.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
 from treadle.execution.scheduling.states import ValueState
 from treadle.pipeline.policy import NodePolicy
@@ -340,6 +342,27 @@ def test_nodes_do_not_share_a_job_while_another_one_may_be_more_urgent(schedule)
     reside(scheduler, 0, 1, 100)
     scheduler.finish(0, 1)
     assert [node for _worker, nodes in jobs(scheduler) for node in nodes] == [2, 1, 3, 4, 5]
+
+
+def test_the_main_process_gets_no_share_of_the_nodes():
+    """Also if a worker was ready before it."""
+    scheduler = Scheduler(make_plan([("", name) for name in "abcdef"]), separate_main=True, depth=2)
+    for worker in (1, MAIN, 2):
+        scheduler.add_worker(worker)
+    assert jobs(scheduler) == [(1, (0, 2)), (2, (1, 3))]
+    validate(scheduler)
+
+
+def test_nodes_that_were_queued_twice_are_assigned_once(schedule):
+    """Nodes whose input was lost and made again are in the queue from before, too."""
+    scheduler = schedule([("", "a"), ("a", "b"), ("a", "c"), ("", "d")], workers=2, fuse=False, depth=2)
+    assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
+    reside(scheduler, 0, 1, 100)
+    scheduler.finish(0, 1)
+    scheduler.lose_worker(1, None)
+    assert jobs(scheduler) == [(2, (0,))]
+    scheduler.finish_all((3, 0), 2, ())
+    assert jobs(scheduler) == [(2, (1, 2))]
 
 
 def test_jobs_of_independent_nodes_have_what_each_node_has_alone(schedule):
@@ -879,6 +902,14 @@ class Simulation:
             self.carry_out()
             validate(scheduler)
 
+    def nodes_by_worker(self):
+        """Return the nodes that each worker got, in order."""
+        nodes = {worker: [] for worker in self.private}
+        for worker, assigned, *_ in self.trace:
+            if worker != "transfer":
+                nodes[worker] += assigned
+        return nodes
+
     def carry_out(self):
         """Carry out all instructions of the scheduler."""
         handlers = {
@@ -1104,6 +1135,17 @@ def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
     assert simulation.runs == [1] * len(simulation.plan.nodes)
     assert simulation.store == {index for index in simulation.plan.results if simulation.plan.datasets[index].in_memory}
     assert not any(simulation.private.values())
+
+
+@QUIET
+@given(**RUNS)
+def test_nodes_that_share_jobs_are_assigned_as_if_they_did_not(pipeline, seed, workers, processes, depth, fuse):
+    """Each worker gets the same nodes in the same order; only the number of jobs is smaller."""
+    options = {"seed": seed, "workers": workers, "processes": processes, "depth": depth, "fuse": fuse}
+    shared = Simulation(pipeline, faults=0, **options).run()
+    with patch.object(ReadyQueues, "all_are_in", return_value=False):
+        separate = Simulation(pipeline, faults=0, **options).run()
+    assert shared.nodes_by_worker() == separate.nodes_by_worker()
 
 
 @QUIET
