@@ -23,7 +23,7 @@ from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, Job
 from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.protocol import Capabilities, ValueStore, WorkerPool
@@ -181,18 +181,27 @@ class Executor:
         self._main_step_deferred = bool(events)
         return events or self._run_main_step(main)
 
-    def last_events(self) -> list[PoolEvent]:
+    def last_events(self, returning: Iterable[int] = ()) -> list[PoolEvent]:
         """Return the events that `wait` has not returned yet, without running a node; for the end of an interrupted run.
 
         Workers get a moment to report the nodes that they have finished, unless the pool can tell that none is missing.
+
+        Args:
+            returning: workers that were asked to return jobs; they get a moment to do so, because they run nodes until then.
         """
         events, self._events = self._events, []
         if not self.capabilities.concurrent:
             return events
-        unreported, deadline = self.capabilities.unreported, time.monotonic() + LAST_EVENTS_SECONDS
-        events += self._wait_for_pool(0)
-        while (left := deadline - time.monotonic()) > 0 and (unreported is None or unreported()):
-            events += self._wait_for_pool(left)
+        unreported, awaited = self.capabilities.unreported, set(returning)
+        deadline = time.monotonic() + LAST_EVENTS_SECONDS
+        received = self._wait_for_pool(0)
+        while True:
+            events += received
+            awaited -= {event.worker for event in received if type(event) is Report and type(event.fact) is JobsReturned}
+            left = deadline - time.monotonic()
+            if left <= 0 or not (unreported is None or awaited or unreported()):
+                break
+            received = self._wait_for_pool(left)
         return [*events, *unreported()] if unreported is not None else events
 
     def flush(self) -> None:

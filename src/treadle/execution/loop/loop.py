@@ -397,7 +397,7 @@ class RunLoop:
         self._reports.report_finished()
         events = list(self._received)
         with suppress(TreadleError):
-            events += self._executor.last_events()
+            events += self._executor.last_events(queued)
         for event in events:
             fact = event.fact if isinstance(event, Report) else None
             if isinstance(fact, Started):

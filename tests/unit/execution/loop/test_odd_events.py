@@ -100,7 +100,7 @@ def test_nothing_starts_after_an_interrupt(monkeypatch):
     loop = RunLoop(RunBundle("run", plan, catalog, None), executor, Observers([seen.append]))
     with pytest.raises(KeyboardInterrupt):
         loop.run()
-    monkeypatch.setattr(executor, "last_events", lambda: [finished(0)])
+    monkeypatch.setattr(executor, "last_events", lambda _returning: [finished(0)])
     loop.report_interrupted()
     assert names(seen, NodeFinished) == ["one"]
     assert loaded == ["first"]
@@ -188,9 +188,9 @@ def test_an_interrupt_cancels_the_queued_nodes(monkeypatch):
         loop.run()
     assert len(loop._scheduler.assigned(1)) > 1
     sent_last = []
-    monkeypatch.setattr(executor, "last_events", lambda: sent_last.append(pool.sent[-1]) or [])
+    monkeypatch.setattr(executor, "last_events", lambda returning: sent_last.append((pool.sent[-1], returning)) or [])
     loop.report_interrupted()
-    assert sent_last == [(1, Cancel(1))]
+    assert sent_last == [((1, Cancel(1)), [1])]
 
 
 def test_returned_jobs_are_sent_again():
