@@ -116,11 +116,7 @@ class JobContract(ContractFixtures):
         bench.until(Started)
         for name in names[1:]:
             bench.submit(worker, name)
-        bench.executor.cancel(worker)
-        bench.flush()
-        opener = threading.Thread(target=_open_for_each, args=(gate, len(names)), daemon=True)
-        opener.start()
-        ended, returned = _ended_and_returned(bench, len(names))
+        ended, returned = _cancel_and_open(bench, worker, gate, len(names))
         assert returned, "the worker ran all jobs"
         assert sorted([*ended, *returned]) == sorted(bench.nodes[name] for name in names)
         assert isinstance(bench.run(worker, names[-1]), Finished)
@@ -135,11 +131,7 @@ class JobContract(ContractFixtures):
         last = [(name, f"n{n + 1}") for n, name in enumerate(passed)]
         bench.submit(worker, *(each.name for each in chain), last=last, local=passed)
         bench.until(Started)
-        bench.executor.cancel(worker)
-        bench.flush()
-        opener = threading.Thread(target=_open_for_each, args=(gate, len(chain)), daemon=True)
-        opener.start()
-        ended, returned = _ended_and_returned(bench, len(chain))
+        ended, returned = _cancel_and_open(bench, worker, gate, len(chain))
         assert returned, "the worker ran the whole job"
         assert [*ended, *returned] == [bench.nodes[each.name] for each in chain]
 
@@ -179,11 +171,7 @@ class JobContract(ContractFixtures):
         bench.begin(*[node(gate.waiting, None, f"x{index}", name=name) for index, name in enumerate(names)])
         worker = bench.workers[0]
         bench.submit(worker, *names, independent=True)
-        bench.executor.cancel(worker)
-        bench.flush()
-        opener = threading.Thread(target=_open_for_each, args=(gate, len(names)), daemon=True)
-        opener.start()
-        ended, returned = _ended_and_returned(bench, len(names))
+        ended, returned = _cancel_and_open(bench, worker, gate, len(names))
         assert returned, "the worker ran all nodes"
         assert sorted([*ended, *returned]) == sorted(bench.nodes[name] for name in names)
         assert isinstance(bench.run(worker, names[-1]), Finished)
@@ -286,6 +274,15 @@ def _open_for_each(gate: Gate, count: int) -> None:
     with suppress(OSError):
         for _ in range(count):
             gate.open()
+
+
+def _cancel_and_open(bench: Bench, worker: int, gate: Gate, count: int) -> tuple[list[int], list[int]]:
+    """Cancel the jobs of a worker, let so many nodes pass the gate, and return those that ended and those that are returned."""
+    bench.executor.cancel(worker)
+    bench.flush()
+    opener = threading.Thread(target=_open_for_each, args=(gate, count), daemon=True)
+    opener.start()
+    return _ended_and_returned(bench, count)
 
 
 def _ended_and_returned(bench: Bench, count: int) -> tuple[list[int], list[int]]:
