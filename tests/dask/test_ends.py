@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -16,7 +17,10 @@ import pytest
 
 from treadle import Catalog, NodePolicy, Pipeline, node
 from treadle.errors import NodeTimeoutError, WorkerLostError
-from treadle.events import NodeFinished, WorkerLost
+from treadle.events import NodeFinished, NodeStarted, WorkerLost
+from treadle.execution.executors import executor
+from treadle.execution.executors.dask.pool import DaskPool
+from treadle.execution.executors.executor import Executor
 from treadle.execution.runners.dask import DaskRunner
 
 distributed = pytest.importorskip("distributed")
@@ -93,6 +97,34 @@ def test_ctrl_c_frees_the_worker(begin, cluster, client):
 
 
 @pytest.mark.usefixtures("restore_hangup")
+@pytest.mark.parametrize(("owner", "name", "call"), [(Executor, "_accept", 300), (DaskPool, "_handle_fact", 300)])
+def test_an_interrupt_loses_no_report(client, monkeypatch, tmp_path, owner, name, call):
+    """Whatever of the reports the driver holds at that moment, the events tell all nodes that finished, each once."""
+
+    def mark(index):
+        (tmp_path / f"n{index}").touch()
+        return index
+
+    original, calls, seen = getattr(owner, name), [], []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    nodes = [node(partial(mark, index), None, f"d{index}", name=f"n{index}") for index in range(3000)]
+    monkeypatch.setattr(executor, "LAST_EVENTS_SECONDS", 1.0)  # the machine may be busy
+    monkeypatch.setattr(owner, name, interrupted)
+    with DaskRunner(client=client) as runner, pytest.raises(KeyboardInterrupt):
+        runner.run(Pipeline(nodes), Catalog(), observers=[seen.append])
+    ran = {path.name for path in tmp_path.iterdir()}
+    finished = [event.node for event in seen if isinstance(event, NodeFinished)]
+    running = {event.node for event in seen if isinstance(event, NodeStarted)}.difference(finished)
+    assert 0 < len(finished) < len(nodes)
+    assert sorted(finished) == sorted(ran - running)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_of_the_terminal_is_the_drivers_to_deal_with(begin, number):
     """All processes get it. The workers of a cluster on this machine say nothing about it, and are gone at the end."""

@@ -53,6 +53,7 @@ class Executor:
         self._main = MainWorker(store, pool.wake) if pool.capabilities.processes else None
         self._run = 0
         self._events: list[PoolEvent] = []  # events of the main worker, which the next `wait` returns
+        self._received: list[PoolEvent] = []  # by the last `wait`
         self._main_step_deferred = False  # because the pool had events to return
         self._to_restart: list[int] = []  # workers that were lost while this thread was inside a node
 
@@ -91,7 +92,7 @@ class Executor:
             HookError: a plugin cannot be sent to the workers.
         """
         self._run += 1
-        self._events = []
+        self._events, self._received = [], []
         self.store.begin(run)
         main_only = self.pool.start(self._run, run)
         if self._main is not None:
@@ -167,11 +168,13 @@ class Executor:
         """
         main = self._main
         if main is None:  # the workers are threads of this process, which store their values themselves
-            return self.pool.wait(timeout)
+            self._received = self.pool.wait(timeout)
+            return self._received
         self.pool.flush()
         if self._events:
-            events, self._events = self._events, []
-            return events + self._wait_for_pool(0)
+            events = self._events + self._wait_for_pool(0)
+            self._events = []
+            return events
         if not main.has_step:
             return self._wait_for_pool(timeout)
         if self._main_step_deferred:
@@ -182,17 +185,20 @@ class Executor:
         return events or self._run_main_step(main)
 
     def last_events(self, returning: Iterable[int] = ()) -> list[PoolEvent]:
-        """Return the events that `wait` has not returned yet, without running a node; for the end of an interrupted run.
+        """Return the events of the last `wait` and those that have arrived since, without running a node.
 
-        Workers get a moment to report the nodes that they have finished, unless the pool can tell that none is missing.
+        For the end of an interrupted run: the interrupt may have come before the caller of `wait` had its events. Workers get a
+        moment to report the nodes that they have finished, unless the pool can tell that none is missing.
 
         Args:
             returning: workers that were asked to return jobs; they get a moment to do so, because they run nodes until then.
         """
-        events, self._events = self._events, []
+        unreported = self.capabilities.unreported
+        missing = unreported() if unreported is not None else ()  # first: `wait` counts what it has returned before as reported
+        events, self._received, self._events = [*self._received, *self._events], [], []
         if not self.capabilities.concurrent:
             return events
-        unreported, awaited = self.capabilities.unreported, set(returning)
+        awaited = set(returning)
         deadline = time.monotonic() + LAST_EVENTS_SECONDS
         received = self._wait_for_pool(0)
         while True:
@@ -202,7 +208,7 @@ class Executor:
             if left <= 0 or not (unreported is None or awaited or unreported()):
                 break
             received = self._wait_for_pool(left)
-        return [*events, *unreported()] if unreported is not None else events
+        return [*events, *(unreported() if unreported is not None else ()), *missing]
 
     def flush(self) -> None:
         """Send the jobs that were submitted, as far as possible without blocking; `wait` does the same."""
@@ -213,7 +219,8 @@ class Executor:
         self.pool.wake()
 
     def _wait_for_pool(self, timeout: float | None) -> list[PoolEvent]:
-        return [event for event in self.pool.wait(timeout) if self._accept(event)]
+        self._received = self.pool.wait(timeout)
+        return [event for event in self._received if self._accept(event)]
 
     def _accept(self, event: PoolEvent) -> bool:
         """Store the values of an event; return False if its value is no longer expected, so that the event is dropped."""
@@ -236,6 +243,7 @@ class Executor:
             self.pool.restart(worker)
         if step is None:
             return []
+        self._received = [step]
         self._accept(step)
         return [step]
 

@@ -39,7 +39,8 @@ class Capabilities(NamedTuple):
         launch: starts workers before `start` is called, at most as many as its first argument returns, None for all; they import
             the modules that it names before they are ready. For pools whose workers take a while to start, so that this goes on
             while a run is prepared.
-        unreported: returns reports of the nodes that workers have finished and not reported yet, for pools that can tell.
+        unreported: returns reports of the nodes that workers have finished and not reported yet, for pools that can tell. Those
+            of the last `wait` may be among them, because an interrupt may have kept these from its caller.
     """
 
     processes: bool

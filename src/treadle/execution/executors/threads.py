@@ -21,6 +21,7 @@ from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import failed_outside, job_steps
 from treadle.execution.executors.local_store import LocalStore
+from treadle.execution.executors.mailbox import Mailbox
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.protocol.messages import Cancel, Finished, Job, JobsReturned, Started
 
@@ -45,8 +46,10 @@ class _Run:
         self.context = bundle.context(interruptible=False)
         self.reports_starts = bundle.reports_starts
         self.values = values
-        self.outbox: SimpleQueue[PoolEvent | None] = SimpleQueue()
+        self.outbox: Mailbox[PoolEvent | None] = Mailbox()
         """What the workers report; None ends a `wait`."""
+        self.events: list[PoolEvent] = []
+        """What was read from the outbox and not returned yet, because an interrupt came."""
         self.running: dict[int, Started] = {}
         """The node that each worker is running."""
         self.ran: dict[int, Started] = {}
@@ -148,20 +151,25 @@ class ThreadPool:
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
         """Block until a worker reports, for at most `timeout` seconds, and return all reports."""
-        outbox, deadline = self._run.outbox, None if timeout is None else time.monotonic() + timeout
-        events: list[PoolEvent | None] = []
-        while not events:
+        run, deadline = self._run, None if timeout is None else time.monotonic() + timeout
+        while not run.events:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if any(not worker.inbox.empty() for worker in self._workers.values()):
                 left = _MONITOR_SECONDS if left is None else min(left, _MONITOR_SECONDS)
-            with suppress(Empty):
-                events.append(outbox.get(timeout=left))
-            while not outbox.empty():
-                events.append(outbox.get())
-            events += self._return_queued_jobs()
-            if deadline is not None and time.monotonic() >= deadline:
+            is_woken = False
+            if run.outbox.wait(left):
+                items = run.outbox.items
+                while items:
+                    if items[0] is None:
+                        is_woken = True
+                    else:
+                        run.events.append(items[0])
+                    items.popleft()
+            run.events += self._return_queued_jobs()
+            if is_woken or (deadline is not None and time.monotonic() >= deadline):
                 break
-        return [event for event in events if event is not None]
+        events, run.events = run.events, []
+        return events
 
     def _return_queued_jobs(self) -> list[Report]:
         """Return the jobs that are queued behind a node which was running at the last check already, so that others run them."""

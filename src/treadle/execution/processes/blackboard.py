@@ -21,8 +21,8 @@ _WORD_SIZE = 8
 _RUN, _NODE, _STARTED, _PEAK, _COUNT, _SINCE = range(6)  # node: -1 if idle; count: of finished nodes; since: monotonic
 _HEAD_WORDS = 6
 _DONE_WORDS = 4  # of a finished node: run number, node index, start time, end time
-_RING = 64
-"""Number of finished nodes in the ring buffer: more than a worker ever keeps unreported."""
+_RING = 512
+"""Number of finished nodes in the ring buffer: more than a worker has reported in one batch and holds in its queue."""
 _ENTRY_WORDS = _HEAD_WORDS + _RING * _DONE_WORDS
 
 

@@ -21,7 +21,6 @@ import logging
 import pickle
 import time
 import uuid
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
@@ -37,6 +36,7 @@ from treadle.execution.executors.dask.scaling import Scaling
 from treadle.execution.executors.dask.sent_parts import RunParts
 from treadle.execution.executors.dask.worker_checks import remote
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerLeaving, WorkerUp
+from treadle.execution.executors.mailbox import Mailbox
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.protocol.messages import (
@@ -105,7 +105,7 @@ class DaskPool:
         self._before_kill, self._closed = before_kill, closed
         pool = uuid.uuid4().hex[:8]
         self._links = Links(client, pool, max_workers, lambda *message: self._messages.put(message), self._run_link)
-        self._messages: SimpleQueue[tuple[Link, Any] | None] = SimpleQueue()
+        self._messages: Mailbox[tuple[Link, Any] | None] = Mailbox()
         self.scaling = Scaling(client, pool, self._links)
         """What dask is shown of the pool's work."""
         self.capabilities = Capabilities(
@@ -130,8 +130,7 @@ class DaskPool:
         self._links.watch()
         self._run, nodes = number, run.plan.nodes
         self._message = None
-        while not self._messages.empty():  # that arrived between two runs
-            self._handle(self._messages.get())
+        self._handle_messages()  # that arrived between two runs
         self._message = BeginRun(number, self._parts.spec)
         self._name_of = lambda index: nodes[index].name
         self._unreported.begin(number, run.plan)
@@ -166,20 +165,30 @@ class DaskPool:
             if self.scaling.update():
                 self.flush()
             left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
-            try:
-                item = self._messages.get(timeout=max(0.0, left)) if left > 0 else self._messages.get_nowait()
-            except Empty:
-                self._health.check(self._links)
-                if end is not None and time.monotonic() >= end:
+            if self._messages.wait(left):
+                if self._handle_messages():
                     break
                 continue
-            if item is None:  # `wake`
+            self._health.check(self._links)
+            if end is not None and time.monotonic() >= end:
                 break
-            self._ready += self._handle(item)
-        while not self._messages.empty() and (item := self._messages.get()) is not None:
-            self._ready += self._handle(item)
         events, self._ready = self._ready, []
         return events
+
+    def _handle_messages(self) -> bool:
+        """Handle the messages that have arrived; return whether `wake` was called."""
+        items, is_woken = self._messages.items, False
+        while items:
+            if items[0] is None:
+                is_woken = True
+            else:
+                try:
+                    self._handle(*items[0])
+                except Exception:
+                    items.popleft()
+                    raise
+            items.popleft()  # last, so that an interrupt loses no message
+        return is_woken
 
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
@@ -269,27 +278,18 @@ class DaskPool:
     async def _run_link(self, link: Link) -> None:
         await link.run(self._project, self._code, self._health.folders)
 
-    def _handle(self, item: tuple[Link, Any] | None) -> list[PoolEvent]:
-        if item is None:
-            return []
-        link, message = item
+    def _handle(self, link: Link, message: Any) -> None:
         if isinstance(message, Ended):
-            return self._lost(link, message)
-        if isinstance(message, Leaving):
-            return self._leaving(link, message)
-        if isinstance(message, Unusable):
+            self._ready += self._lost(link, message)
+        elif isinstance(message, Leaving):
+            self._ready += self._leaving(link, message)
+        elif isinstance(message, Unusable):
             raise RunnerError(message.reason, name="dask")
-        events: list[PoolEvent] = []
-        facts = iter(message)
-        try:
-            for fact in facts:
-                link.finished += type(fact) is Finished
-                events += self._handle_fact(link, fact)
-        except KeyboardInterrupt:
-            self._ready += events
-            self._messages.put((link, list(facts)))
-            raise
-        return events
+        else:
+            while message:  # a list of facts
+                link.finished += type(message[0]) is Finished
+                self._ready += self._handle_fact(link, message[0])
+                del message[0]
 
     def _handle_fact(self, link: Link, fact: Any) -> list[PoolEvent]:
         kind = type(fact)

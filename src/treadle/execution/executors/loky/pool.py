@@ -187,9 +187,9 @@ class LokyPool:
         }
 
     def _unreported_nodes(self) -> list[Report]:
-        """Return the nodes that workers have finished and not reported yet, from the blackboard."""
+        """Return the nodes that workers have finished and not reported, or not in an earlier `wait`, from the blackboard."""
         ready = [(worker, slot) for worker, slot in self._slots.items() if slot.ready]
-        facts = {worker: self._unreported.restored(worker, self._slot_pool.unreported(slot)) for worker, slot in ready}
+        facts = {worker: self._unreported.restored(worker, self._slot_pool.not_handed_over(slot)) for worker, slot in ready}
         return [Report(worker, fact) for worker, found in facts.items() for fact in found]
 
     def kill(self, worker: int) -> None:

@@ -74,6 +74,8 @@ class Slot:
         """How its process was started; None once that has been reported."""
         self.reported = 0
         """Number of finished nodes that its process has reported."""
+        self.handed_over = 0
+        """How many of them the caller of `wait` has certainly received: those before the last call."""
         self.broken: Failure | None = None
         """The error that ends its process, as the process reported it."""
         self.wiring = b""
@@ -96,7 +98,7 @@ class Slot:
         """Start a process, after `prepare_starts`; return before it is set up."""
         self.ready = False
         self.may_have_children = spec.runs_foreign_code
-        self.reported = 0
+        self.reported = self.handed_over = 0
         self.broken = None
         self.wiring = b""
         self._mark = worker_mark(spec.scratch, self.number)

@@ -247,6 +247,8 @@ class SlotPool:
 
         The next call returns the events that were received before an interrupt.
         """
+        for slot in self.slots.values():
+            slot.handed_over = slot.reported
         if self._arrived is not None or self._events:
             self._handle_arrived()
             timeout = 0
@@ -262,6 +264,10 @@ class SlotPool:
     def unreported(self, slot: Slot) -> list[FinishedNode]:
         """Return the nodes that a worker has finished, according to the blackboard, and not reported."""
         return self._blackboard.finished_after(slot.number - 1, slot.reported)
+
+    def not_handed_over(self, slot: Slot) -> list[FinishedNode]:
+        """Return these, and the nodes whose reports an interrupt may have kept from the caller of the last `wait`."""
+        return self._blackboard.finished_after(slot.number - 1, slot.handed_over)
 
     def send(self, slot: Slot, messages: Sequence[Any], descriptors: Sequence[int] = ()) -> None:
         """Queue messages for a worker; the next `flush` sends them, and then closes this process's copies of the descriptors.
