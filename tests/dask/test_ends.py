@@ -120,7 +120,9 @@ def test_an_interrupt_loses_no_report(client, monkeypatch, tmp_path, owner, name
         runner.run(Pipeline(nodes), Catalog(), observers=[seen.append])
     ran = {path.name for path in tmp_path.iterdir()}
     finished = [event.node for event in seen if isinstance(event, NodeFinished)]
-    running = {event.node for event in seen if isinstance(event, NodeStarted)}.difference(finished)
+    started = [event.node for event in seen if isinstance(event, NodeStarted)]
+    assert len(started) == len(set(started))
+    running = set(started).difference(finished)
     assert 0 < len(finished) < len(nodes)
     assert sorted(finished) == sorted(ran - running)
 

@@ -73,6 +73,8 @@ def test_an_interrupt_loses_no_report(monkeypatch, tmp_path, make_runner, owner,
     ran = [f"n{index}" for index in (tmp_path / "ran").read_text().split()]
     assert 0 < len(ran) < COUNT, "the interrupt came too late, or nothing ran"
     finished = [event.node for event in seen if isinstance(event, NodeFinished)]
-    running = {event.node for event in seen if isinstance(event, NodeStarted)}.difference(finished)
+    started = [event.node for event in seen if isinstance(event, NodeStarted)]
+    assert len(started) == len(set(started))
+    running = set(started).difference(finished)
     assert len(running) <= 2
     assert sorted(finished) == sorted(set(ran) - running)
