@@ -107,6 +107,27 @@ def test_nothing_starts_after_an_interrupt(monkeypatch):
     assert jobs(pool) == [(0,)]
 
 
+def test_an_interrupt_does_not_repeat_what_was_handled_before(monkeypatch):
+    """The last events repeat those of the last `wait`; a node that they had finished is told once as started and as finished."""
+    plan = compile_plan(Pipeline([node(lambda: None, None, None, name=name) for name in ("one", "two")]), Catalog())
+    handled, seen = [Report(1, Started(1, 0, 1.0)), finished(0)], []
+    executor, pool = scripted_executor([UP], handled)
+    loop = RunLoop(RunBundle("run", plan, Catalog(), None), executor, Observers([seen.append]))
+    receive = pool.wait
+
+    def wait_or_interrupt(timeout=None):
+        if names(seen, NodeFinished):
+            raise KeyboardInterrupt
+        return receive(timeout)
+
+    monkeypatch.setattr(pool, "wait", wait_or_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    monkeypatch.setattr(executor, "last_events", lambda _returning: handled)
+    loop.report_interrupted()
+    assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one"]
+
+
 def test_an_interrupt_does_not_repeat_a_start_for_the_next_attempt(monkeypatch):
     """If Ctrl-C comes after a node was sent to the same worker again, the start of its failed attempt is not reported again."""
     plan = compile_plan(Pipeline([node(lambda: None, None, None, name="one", policy=NodePolicy(retries=1))]), Catalog())
