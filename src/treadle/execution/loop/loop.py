@@ -400,11 +400,9 @@ class RunLoop:
             events += self._executor.last_events(queued)
         for event in events:
             fact = event.fact if isinstance(event, Report) else None
-            if not isinstance(fact, Started | Finished) or not self._scheduler.holds(event.worker, fact.node):
-                continue  # it may have been handled before the interrupt
             if isinstance(fact, Started):
                 self._reports.started(event.worker, fact.node, fact.at)
-            else:
+            elif isinstance(fact, Finished) and self._scheduler.holds(event.worker, fact.node):
                 self._nodes_finished(event.worker, [fact])
         for worker, started in self._executor.running().items():
             self._reports.started(worker, started.node, started.at)
