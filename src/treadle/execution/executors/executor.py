@@ -280,6 +280,7 @@ class Executor:
 
     def end(self) -> None:
         """End the run: values that were not detached are freed."""
+        self._received = []  # a failure refers to the objects of its node
         self.store.clear()
         if self._main is not None:
             self._main.end()

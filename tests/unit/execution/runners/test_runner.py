@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
 import os
 import signal
 import statistics
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,23 @@ def test_an_interrupt_in_an_observer_ends_the_run_and_leaves_nothing_running(tmp
         with pytest.raises(KeyboardInterrupt):
             runner.run(Pipeline(nodes), Catalog({"x": "a"}), observers=[fail])
         assert runner.run(Pipeline(nodes[:1]), Catalog({"x": "abc"}))["y"] == 3
+
+
+@pytest.mark.parametrize("make", [SequentialRunner, ThreadRunner])
+def test_a_failed_run_keeps_no_object_of_its_node(make):
+    """The runner stays open, and drops the exception, whose traceback refers to the node's local variables."""
+    kept = []
+
+    def fail():
+        frame = Catalog()
+        kept.append(weakref.ref(frame))
+        raise ValueError
+
+    with make() as runner:
+        with pytest.raises(NodeError):
+            runner.run(Pipeline([node(fail, None, "a")]), Catalog())
+        gc.collect()
+        assert kept[0]() is None
 
 
 def test_pipelines_of_several_modules_keep_the_workers():
