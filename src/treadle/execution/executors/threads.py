@@ -46,8 +46,8 @@ class _Run:
         self.context = bundle.context(interruptible=False)
         self.reports_starts = bundle.reports_starts
         self.values = values
-        self.outbox: Mailbox[PoolEvent | None] = Mailbox()
-        """What the workers report; None ends a `wait`."""
+        self.outbox: Mailbox[PoolEvent] = Mailbox()
+        """What the workers report."""
         self.events: list[PoolEvent] = []
         """What was read from the outbox and not returned yet, because an interrupt came."""
         self.running: dict[int, Started] = {}
@@ -156,15 +156,8 @@ class ThreadPool:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if any(not worker.inbox.empty() for worker in self._workers.values()):
                 left = _MONITOR_SECONDS if left is None else min(left, _MONITOR_SECONDS)
-            is_woken = False
-            if run.outbox.wait(left):
-                items = run.outbox.items
-                while items:
-                    if items[0] is None:
-                        is_woken = True
-                    else:
-                        run.events.append(items[0])
-                    items.popleft()
+            run.outbox.wait(left)
+            is_woken = run.outbox.handle_all(run.events.append)
             run.events += self._return_queued_jobs()
             if is_woken or (deadline is not None and time.monotonic() >= deadline):
                 break
@@ -184,7 +177,7 @@ class ThreadPool:
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
         if (run := self._current) is not None:
-            run.outbox.put(None)
+            run.outbox.wake()
 
     def running(self) -> dict[int, Started]:
         """Return the node that each thread is running now."""

@@ -10,8 +10,7 @@
     │ ClusterStore: handles        │                    │ values ◄═══ read by other workers ═══►│
     └──────────────────────────────┘                    └───────────────────────────────────────┘
 
-The module is long because each call of the executor, and each event of a link, has a small method. State: the current run. Runs
-in the driver. Neighbours: `links.py` has the links.
+State: the current run. Runs in the driver. Neighbours: `links.py` has the links.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ class DaskPool:
         self._before_kill, self._closed = before_kill, closed
         pool = uuid.uuid4().hex[:8]
         self._links = Links(client, pool, max_workers, lambda *message: self._messages.put(message), self._run_link)
-        self._messages: Mailbox[tuple[Link, Any] | None] = Mailbox()
+        self._messages: Mailbox[tuple[Link, Any]] = Mailbox()
         self.scaling = Scaling(client, pool, self._links)
         """What dask is shown of the pool's work."""
         self.capabilities = Capabilities(
@@ -130,7 +129,7 @@ class DaskPool:
         self._links.watch()
         self._run, nodes = number, run.plan.nodes
         self._message = None
-        self._handle_messages()  # that arrived between two runs
+        self._messages.handle_all(self._handle)  # those that arrived between two runs
         self._message = BeginRun(number, self._parts.spec)
         self._name_of = lambda index: nodes[index].name
         self._unreported.begin(number, run.plan)
@@ -166,7 +165,7 @@ class DaskPool:
                 self.flush()
             left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
             if self._messages.wait(left):
-                if self._handle_messages():
+                if self._messages.handle_all(self._handle):
                     break
                 continue
             self._health.check(self._links)
@@ -175,24 +174,9 @@ class DaskPool:
         events, self._ready = self._ready, []
         return events
 
-    def _handle_messages(self) -> bool:
-        """Handle the messages that have arrived; return whether `wake` was called."""
-        items, is_woken = self._messages.items, False
-        while items:
-            if items[0] is None:
-                is_woken = True
-            else:
-                try:
-                    self._handle(*items[0])
-                except Exception:
-                    items.popleft()
-                    raise
-            items.popleft()  # last, so that an interrupt loses no message
-        return is_woken
-
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
-        self._messages.put(None)
+        self._messages.wake()
 
     def running(self) -> dict[int, Started]:
         """Return the running nodes, as far as they were reported."""
@@ -278,7 +262,8 @@ class DaskPool:
     async def _run_link(self, link: Link) -> None:
         await link.run(self._project, self._code, self._health.folders)
 
-    def _handle(self, link: Link, message: Any) -> None:
+    def _handle(self, item: tuple[Link, Any]) -> None:
+        link, message = item
         if isinstance(message, Ended):
             self._ready += self._lost(link, message)
         elif isinstance(message, Leaving):
