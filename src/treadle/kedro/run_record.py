@@ -92,6 +92,7 @@ def recorded(
         yield RunRecording()
         return
     from treadle.project.log_capture import logs_captured
+    from treadle.session.earlier_runs import past_runs, past_seconds
     from treadle.session.interruption import signals_wait
     from treadle.session.resuming import claimed
 
@@ -100,7 +101,7 @@ def recorded(
     error: BaseException | None = None
     try:
         with claimed(reuse.resumed, reuse.store, run_id), logs_captured(run.recorder.log):
-            yield RunRecording((run.recorder,), lambda: _durations(run.store), lambda: _past_runs(run.store, reuse.package))
+            yield RunRecording((run.recorder,), lambda: past_seconds(run.store), lambda: past_runs(run.store, reuse.package))
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt as exc:
         outcome, error = Outcome.INTERRUPTED, exc
@@ -213,22 +214,6 @@ def _facts(run_id: str, reuse: KedroReuse, session: SessionInfo) -> SessionFacts
         environment={},
         resumed_from=reuse.resumed.session_id if reuse.resumed is not None else None,
     )
-
-
-def _past_runs(store: SQLStore, package_name: str) -> Sequence[RunTimes]:
-    try:
-        return store.run_times(package_name)
-    except TreadleError as exc:  # the run needs no times
-        _logger.warning("The times of earlier runs could not be read: %s", exc)
-        return ()
-
-
-def _durations(store: SQLStore) -> Mapping[str, float]:
-    try:
-        return store.durations()
-    except TreadleError as exc:  # the run needs no durations
-        _logger.warning("The durations of earlier runs could not be read: %s", exc)
-        return {}
 
 
 def _refresh_successes(reuse: KedroReuse) -> None:
