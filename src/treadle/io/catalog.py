@@ -2,9 +2,8 @@
 
 A dataset declared in configuration is a recipe until a process first uses it and builds it. A dataset added by code is an object
 from the start. Parameters are looked up in one mapping. State: the recipes, the datasets that were built or added (under a lock,
-because threads share a catalog), and the parameters. Neighbours: `recipe` builds datasets, `parameters` looks up parameters;
-`Catalog` inherits the methods that use datasets from `access`, which checks values with `validation`, and those that list them
-from `inventory`. The engine sends a worker the part of the catalog that it needs, with `subset`.
+because threads share a catalog), and the parameters. Neighbours: `recipe` builds datasets, `parameters` looks up parameters.
+`Catalog` inherits from `access`, which uses datasets, and `inventory`, which lists them. `subset` makes the part for a worker.
 """
 
 from __future__ import annotations

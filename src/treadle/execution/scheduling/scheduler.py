@@ -324,8 +324,8 @@ class Scheduler(SchedulerMoves):
                 self._assign_job(chosen.entry[1], worker, state)
                 state.slow = True
                 continue
-            may_share = best and depth > 1 and resources is None and queues.all_are_in(best)
-            if best and may_share and self._assign_independent(best, room, depth):
+            may_share = depth > 1 and resources is None
+            if best and may_share and queues.all_are_in(best) and self._assign_independent(best, room, depth):
                 continue
             if best:
                 self._assign_job(heappop(best)[1], worker, state)

@@ -316,7 +316,7 @@ class _Server:
             run.forget_inputs()
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
-        rest = dependent = deque(job.nodes)
+        rest = dependent = deque(job.nodes)  # a failure in a chain removes the rest of it
         if job.independent:
             self._rest, dependent = (job.run, rest), deque()
         while rest:

@@ -1,4 +1,4 @@
-"""What Linux tells of a process in `/proc/PID/stat` (proc_pid_stat(5)): importing psutil would take 8 ms of each run.
+"""Read the status of a process from `/proc/PID/stat` (proc_pid_stat(5)), on Linux. Importing psutil would take 8 ms of each run.
 
 State: none. Neighbours: `liveness.py` and `memory_samples.py` use it.
 """

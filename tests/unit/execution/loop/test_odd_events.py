@@ -108,7 +108,7 @@ def test_nothing_starts_after_an_interrupt(monkeypatch):
 
 
 def test_an_interrupt_does_not_repeat_what_was_handled_before(monkeypatch):
-    """The last events repeat those of the last `wait`; a node that they had finished is told once as started and as finished."""
+    """The last events repeat those of the last `wait`: a node among them is reported once as started and once as finished."""
     plan = compile_plan(Pipeline([node(lambda: None, None, None, name=name) for name in ("one", "two")]), Catalog())
     handled, seen = [Report(1, Started(1, 0, 1.0)), finished(0)], []
     executor, pool = scripted_executor([UP], handled)

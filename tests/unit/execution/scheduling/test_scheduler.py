@@ -376,11 +376,17 @@ def test_jobs_of_independent_nodes_have_what_each_node_has_alone(schedule):
 
 
 def test_nodes_that_need_a_job_of_their_own_end_the_job_before(schedule):
-    """A chain, a node with retries, and a node whose input must be transferred first are jobs of their own."""
+    """A chain, and a node with retries, are jobs of their own."""
     wiring = [("", "a"), ("", "b"), ("b", "c"), ("", "d"), ("", "e"), ("", "f")]
     policies = [None, None, None, None, NodePolicy(retries=1), None]
     scheduler = schedule(wiring, depth=8, policies=policies)
     assert jobs(scheduler) == [(1, (1, 2)), (1, (0, 3)), (1, (4,)), (1, (5,))]
+
+
+def test_a_node_whose_input_must_be_loaded_first_shares_no_job(schedule):
+    """The others need not wait for it."""
+    scheduler = schedule([("", "a"), ("", "b"), ("p", "c"), ("", "d"), ("", "e")], depth=8)
+    assert jobs(scheduler) == [(1, (0, 1)), (1, (3, 4)), (1, (2,))]
 
 
 def test_a_child_with_another_unfinished_parent_is_not_fused(schedule):

@@ -187,10 +187,11 @@ class LokyPool:
         }
 
     def _unreported_nodes(self) -> list[Report]:
-        """Return the nodes that workers have finished and not reported, or not in an earlier `wait`, from the blackboard."""
-        ready = [(worker, slot) for worker, slot in self._slots.items() if slot.ready]
-        facts = {worker: self._unreported.restored(worker, self._slot_pool.not_handed_over(slot)) for worker, slot in ready}
-        return [Report(worker, fact) for worker, found in facts.items() for fact in found]
+        """Return the nodes that workers have finished and not reported before the last `wait`, from the blackboard."""
+        finished = [
+            (worker, self._slot_pool.finished_after(slot, slot.handed_over)) for worker, slot in self._slots.items() if slot.ready
+        ]
+        return [Report(worker, fact) for worker, nodes in finished for fact in self._unreported.restored(worker, nodes)]
 
     def kill(self, worker: int) -> None:
         """Kill a worker process, even in the middle of a node."""
@@ -236,7 +237,8 @@ class LokyPool:
         """Report a lost worker: the nodes that it had finished, and the one that it was running."""
         node = last.node if last.run == self._run else None
         started = last.started if node is not None else None
-        finished = self._unreported.facts(slot.number, self._slot_pool.unreported(slot)) if self._running else []
+        unreported = self._slot_pool.finished_after(slot, slot.reported) if self._running else []
+        finished = self._unreported.facts(slot.number, unreported)
         events: list[PoolEvent] = [Report(slot.number, fact) for fact in finished]
         seconds = time.monotonic() - last.since if node is not None else None
         was_idle = last.run != self._run and self._warm.get(slot.number) == pid

@@ -261,13 +261,9 @@ class SlotPool:
         """Return a worker's entry on the blackboard."""
         return self._blackboard.read(slot.number - 1)
 
-    def unreported(self, slot: Slot) -> list[FinishedNode]:
-        """Return the nodes that a worker has finished, according to the blackboard, and not reported."""
-        return self._blackboard.finished_after(slot.number - 1, slot.reported)
-
-    def not_handed_over(self, slot: Slot) -> list[FinishedNode]:
-        """Return these, and the nodes whose reports an interrupt may have kept from the caller of the last `wait`."""
-        return self._blackboard.finished_after(slot.number - 1, slot.handed_over)
+    def finished_after(self, slot: Slot, count: int) -> list[FinishedNode]:
+        """Return the nodes that a worker has finished, according to the blackboard, without its first `count`."""
+        return self._blackboard.finished_after(slot.number - 1, count)
 
     def send(self, slot: Slot, messages: Sequence[Any], descriptors: Sequence[int] = ()) -> None:
         """Queue messages for a worker; the next `flush` sends them, and then closes this process's copies of the descriptors.
