@@ -92,6 +92,11 @@ def compared(workload: str) -> set[str]:
     return {PLAIN, DASK, *TIMES_THE_BOUND, *peers}
 
 
+def is_memory_compared(engine: str) -> bool:
+    """Return whether a goal compares the peak memory of an engine."""
+    return engine in {PLAIN, TREADLE}
+
+
 def needed_bytes(workload: Workload, rows: list[Measurement]) -> tuple[int, str]:
     """Return how much memory the work itself needs, and what that is.
 

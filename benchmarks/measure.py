@@ -40,7 +40,7 @@ class Measurement:
         engine: name of the engine.
         method: its start method.
         seconds: seconds of each repeat.
-        peak_bytes: how far the memory of the process tree rose, at the most, during the first run.
+        peaks: how far the memory of the process tree rose, in bytes, at the most, each time during the engine's first run.
         problem: why there are no figures; empty where there are.
     """
 
@@ -48,8 +48,13 @@ class Measurement:
     engine: str
     method: str
     seconds: list[float] = field(default_factory=list)
-    peak_bytes: int = 0
+    peaks: list[int] = field(default_factory=list)
     problem: str = ""
+
+    @property
+    def peak_bytes(self) -> int:
+        """The median of the peaks, in bytes; 0 if there is none."""
+        return int(statistics.median(self.peaks or [0]))
 
     @property
     def median(self) -> float:
@@ -92,10 +97,7 @@ def measure(
         if reason != ""
     ]
     taking = [pair for pair in pairs if not pair[1].problem]
-    # What forks comes first, before the others have threads.
-    for engine, _ in sorted(taking, key=lambda pair: _START_ORDER.index(pair[0].method)):
-        with _kept_environment():
-            engine.start(workload)
+    _start(workload, taking)
     try:
         first = _first_round(workload, taking)
         others = [took for (_, each), took in zip(taking, first, strict=True) if each.is_other and not each.problem]
@@ -120,6 +122,13 @@ def measure(
     return [measurement for _, measurement in pairs]
 
 
+def _start(workload: Workload, taking: list[tuple[Any, Measurement]]) -> None:
+    """Start the engines: those that fork come first, before the others have threads."""
+    for engine, _ in sorted(taking, key=lambda pair: _START_ORDER.index(pair[0].method)):
+        with _kept_environment():
+            engine.start(workload)
+
+
 def _first_round(workload: Workload, taking: list[tuple[Any, Measurement]]) -> list[float]:
     """Let each engine run once, and note its peak; return the seconds that each took."""
     first = []
@@ -130,8 +139,30 @@ def _first_round(workload: Workload, taking: list[tuple[Any, Measurement]]) -> l
             _prepare(engine, workload)
             with sampler.sampling():
                 first.append(_checked(engine, workload, measurement))
-            measurement.peak_bytes = sampler.peak_bytes
+            measurement.peaks.append(sampler.peak_bytes)
     return first
+
+
+def measure_peaks(workload: Workload, engines: list[Any]) -> list[Measurement]:
+    """Run a workload once on each engine, for the peaks of its memory.
+
+    This process must not have run the workload before: its allocator would still have the memory, and the peak would be too low.
+
+    Args:
+        workload: the work.
+        engines: who does it.
+
+    Returns:
+        A measurement an engine, without seconds.
+    """
+    pairs = [(engine, Measurement(workload.name, engine.name, engine.method)) for engine in engines]
+    try:
+        _start(workload, pairs)
+        _first_round(workload, pairs)
+    finally:
+        for engine in engines:
+            engine.close()
+    return [measurement for _, measurement in pairs]
 
 
 @contextmanager

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from measure import Measurement
     from workloads import Workload
 
+WIDE = 0.1
+"""The range of peaks is shown if it is wider than this share of their median."""
+
 
 def markdown(
     heading: str, workloads: list[Workload], measurements: list[Measurement], alone: list[Figure], notes: list[str]
@@ -142,7 +145,7 @@ def _workload(workload: Workload, rows: list[Measurement]) -> list[str]:
         versus = f"{row.median / by_hand[row.method]:.2f}" if row.method in by_hand else ""
         ratio = f"{row.median / plain:.2f}" if plain else ""
         by_needed = f"{row.peak_bytes / needed:.2f}" if workload.live_bytes else ""
-        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {row.peak_bytes / 1e6:.0f} | {by_needed}"
+        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {_peak(row)} | {by_needed}"
         lines.append(f"| {row.engine} | {row.method} | {figures} |")
     return [*lines, ""]
 
@@ -154,9 +157,18 @@ def _memory(workload: Workload, measured: list[Measurement]) -> str:
     needed, what = needed_bytes(workload, measured)
     sizes = f"The live data are {workload.live_bytes / 1e6:.0f} MB. The work itself needs {needed / 1e6:.0f} MB: {what}."
     columns = "The last two columns are the peak memory of all processes in the first run, and that peak ÷ what the work needs."
+    several = max((len(row.peaks) for row in measured), default=0)
+    medians = f"Peaks that a goal compares are medians of {several} first runs, with their range where it is wide."
     in_process = sum(row.method == "-" for row in measured)
     reused = "Engines without workers run in one process and reuse its memory, so the peaks of all but the first may be too low."
-    return " ".join(["", sizes, columns, *([reused] if in_process > 1 else [])])
+    return " ".join(["", sizes, columns, *([medians] if several > 1 else []), *([reused] if in_process > 1 else [])])
+
+
+def _peak(row: Measurement) -> str:
+    """Return the peak in megabytes, with the range of the repeats if it is wide."""
+    least, most = min(row.peaks, default=0), max(row.peaks, default=0)
+    spread = f" ({least / 1e6:.0f} to {most / 1e6:.0f})" if most - least > WIDE * row.peak_bytes else ""
+    return f"{row.peak_bytes / 1e6:.0f}{spread}"
 
 
 def _seconds(value: float | None) -> str:

@@ -36,8 +36,8 @@ import unchanged
 import whole_command
 from chart import draw
 from engines import engines, missing
-from goals import compared, verdicts
-from measure import Measurement, machine, measure
+from goals import compared, is_memory_compared, verdicts
+from measure import Measurement, machine, measure, measure_peaks
 from report import markdown
 from workloads import Workload, workloads
 
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 METHODS = ["fork", "spawn", "forkserver", "loky"]
 QUICK_METHODS = ["forkserver"]
+PEAKS = 3
+"""How often the peak memory is measured of engines that a goal compares, each time in a new process."""
+LONG_ROUND_SECONDS = 15.0
+"""If these engines take longer for a workload together, their peaks are measured once: a full run would take minutes longer."""
 
 
 def main() -> None:
@@ -83,11 +87,11 @@ def main() -> None:
     measurements: list[Measurement] = []
     for workload in chosen:
         _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
-        # In a process of its own: forked workers have a copy of all memory that earlier workloads left in an allocator.
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-            measurements += process.submit(
-                _measure, workload.name, methods, options.workers, options.engines, repeats, least, budget
-            ).result()
+        wanted = (workload.name, methods, options.workers, options.engines)
+        rows = _in_new_process(_measure, *wanted, repeats, least, budget)
+        if workload.live_bytes:
+            _add_peaks(rows, *wanted)
+        measurements += rows
 
     today = dt.datetime.now(tz=dt.timezone.utc).date()
     counts = f"{least} to {repeats}" if least < repeats else f"{repeats}"
@@ -129,20 +133,47 @@ def _alone(options: argparse.Namespace, methods: list[str], repeats: int, began:
     return found
 
 
+def _add_peaks(rows: list[Measurement], *wanted: Any) -> None:
+    """Measure the peak memory of the engines whose peaks a goal compares again, and add it to their rows."""
+    compared = {row.label: row for row in rows if is_memory_compared(row.engine) and row.seconds and not row.problem}
+    if sum(row.median for row in compared.values()) > LONG_ROUND_SECONDS:
+        return
+    for _ in range(PEAKS - 1):
+        for again in _in_new_process(_measure_peaks, *wanted):
+            if again.label in compared:
+                row = compared[again.label]
+                row.peaks += again.peaks
+                row.problem = row.problem or again.problem
+
+
+def _in_new_process(call: Callable[..., list[Measurement]], *arguments: Any) -> list[Measurement]:
+    """Call in a process of its own: forked workers have a copy of all memory that earlier workloads left in an allocator."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(call, *arguments).result()
+
+
 def _measure(
     name: str, methods: list[str], workers: int, wanted: list[str], repeats: int, least: int, budget: float
 ) -> list[Measurement]:
     """Measure one workload on the wanted engines, in this process."""
+    workload, found = _workload_and_engines(name, methods, workers, wanted)
+    return measure(workload, found, compared(name), repeats=repeats, least=least, budget=budget)
+
+
+def _measure_peaks(name: str, methods: list[str], workers: int, wanted: list[str]) -> list[Measurement]:
+    """Measure the peak memory of a workload on the engines whose peaks a goal compares, in this process."""
+    workload, found = _workload_and_engines(name, methods, workers, wanted)
+    return measure_peaks(workload, [engine for engine in found if is_memory_compared(engine.name)])
+
+
+def _workload_and_engines(name: str, methods: list[str], workers: int, wanted: list[str]) -> tuple[Workload, list[Any]]:
+    """Set this process up for measurements, and return the workload and the wanted engines."""
     multiprocessing.set_start_method(None, force=True)  # spawned processes get spawn, and Kedro's runner takes what is set
     # Peers fork beside threads, and say so; it is their way.
     warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
     (workload,) = (each for each in workloads() if each.name == name)
-    found = [
-        engine
-        for engine in engines(methods, workers, cold=workload.cold)
-        if _is_wanted(f"{engine.name}, {engine.method}", wanted)
-    ]
-    return measure(workload, found, compared(name), repeats=repeats, least=least, budget=budget)
+    found = engines(methods, workers, cold=workload.cold)
+    return workload, [engine for engine in found if _is_wanted(f"{engine.name}, {engine.method}", wanted)]
 
 
 def _is_wanted(name: str, only: list[str]) -> bool:
@@ -159,7 +190,8 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "benchmarks.md").write_text(report, encoding="utf-8")
     rows: list[dict[str, Any]] = [
-        dataclasses.asdict(row) | {"median": row.median if row.seconds else None} for row in measurements
+        dataclasses.asdict(row) | {"median": row.median if row.seconds else None, "peak_bytes": row.peak_bytes}
+        for row in measurements
     ]
     goals = [dataclasses.asdict(verdict) | {"met": verdict.met} for verdict in verdicts(chosen, measurements)]
     content = {

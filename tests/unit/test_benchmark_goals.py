@@ -76,7 +76,7 @@ def peak_verdict(benchmarks, **peaks):
     workload = next(each for each in benchmarks("workloads").workloads() if each.name == STRINGS)
     measured = rows(benchmarks, STRINGS, **dict.fromkeys(peaks, 1.0))
     for row, times in zip(measured, peaks.values(), strict=True):
-        row.peak_bytes = int(times * workload.live_bytes)
+        row.peaks = [int(each * workload.live_bytes) for each in (times if isinstance(times, tuple) else (times,))]
     (found,) = (each for each in benchmarks("goals").verdicts([workload], measured) if "peak" in each.what)
     return found, benchmarks("report").markdown("today", [workload], measured, [], [])
 
@@ -103,6 +103,15 @@ def test_without_a_plain_loop_a_peak_is_compared_with_the_live_data(benchmarks):
     assert found.what == "peak memory ÷ the live data (the plain loop was not measured)"
     assert found.measured == {"fork": pytest.approx(1.5)}
     assert "MB: the live data (the plain loop was not measured)" in report
+
+
+def test_the_median_of_several_peaks_counts(benchmarks):
+    """One of them is a third higher; the table shows the range."""
+    found, report = peak_verdict(benchmarks, plain_loop=1.0, treadle_parallel__fork=(1.2, 1.6, 1.1))
+    assert found.measured == {"fork": pytest.approx(1.2)}
+    assert found.met
+    assert "medians of 3 first runs" in report
+    assert "| 181 (166 to 242) | 1.20 |" in report
 
 
 class Engine:
@@ -139,6 +148,15 @@ def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(be
     found = benchmarks("measure").measure(workload, engines, compared, repeats=7, least=5, budget=0.0)
     assert [len(row.seconds) for row in found] == [5, 1, 5, 5]
     assert [engine.runs for engine in engines] == [6, 2, 6, 6]
+
+
+def test_peaks_are_measured_without_timing(benchmarks):
+    """Each engine runs once."""
+    workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
+    engines = [Engine("plain loop", "-"), Engine("treadle parallel", "fork")]
+    found = benchmarks("measure").measure_peaks(workload, engines)
+    assert [(len(row.peaks), row.seconds, row.problem) for row in found] == [(1, [], "")] * 2
+    assert [engine.runs for engine in engines] == [1, 1]
 
 
 def test_the_goals_say_which_engines_they_compare(benchmarks):
