@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import ContentRecord, Dispatch, Outcome
-from treadle.observe.store.plain import plain_text, plain_value
+from treadle.observe.store.plain import plain_texts, plain_value
 from treadle.observe.store.records import NodeRecord
 from treadle.observe.store.rows import ERROR_COLUMNS, Rows, document, error_from, error_values, outcome_from, text_or_null
 from treadle.planning.reuse.facts import digest_of
@@ -37,14 +37,17 @@ def node_rows(session_id: str, nodes: Mapping[tuple[int, int], NodeRecord], *, a
     """
     fields = dict(zip(NodeRecord._fields, zip(*nodes.values(), strict=True), strict=True))
     dispatches: Sequence[Dispatch | None] = fields["dispatch"]
+    succeeded = Outcome.SUCCEEDED
+    workers = {worker: text_or_null(worker) for worker in set(fields["worker"])}
     columns: dict[str, Sequence[Any]] = {
         "session_id": (session_id,) * len(nodes),
         "run": [run for run, _ in nodes],
         "position": [place for _, place in nodes],
-        "node": [plain_text(name) for name in fields["node"]],
+        "node": plain_texts(fields["node"]),
         "attempt": fields["attempt"],
-        "outcome": [_outcome_value(outcome) for outcome in fields["outcome"]],
-        "worker": [text_or_null(worker) for worker in fields["worker"]],
+        # Nearly always the first; Enum.value takes several times as long.
+        "outcome": [_SUCCEEDED if outcome is succeeded else _outcome_value(outcome) for outcome in fields["outcome"]],
+        "worker": [workers[worker] for worker in fields["worker"]],
         **{name: fields[name] for name in ("started", "finished", "load_seconds", "run_seconds", "save_seconds")},
         "sizes": [json.dumps(plain_value(sizes)) if sizes else "[]" for sizes in fields["sizes"]],
         "outputs": [_outputs(outputs) if outputs else None for outputs in fields["outputs"]],
@@ -54,16 +57,15 @@ def node_rows(session_id: str, nodes: Mapping[tuple[int, int], NodeRecord], *, a
         "delayed_until": [None if dispatch is None else dispatch.delayed_until for dispatch in dispatches],
         "retried": fields["retried"],
     }
-    errors = zip(*[error_values(error) for error in fields["error"]], strict=True)
-    columns.update(zip(ERROR_COLUMNS, errors, strict=True))
+    if all_columns or any(fields["error"]):
+        errors = zip(*[error_values(error) for error in fields["error"]], strict=True)
+        columns.update(zip(ERROR_COLUMNS, errors, strict=True))
     if not all_columns:  # each value takes as long as the rest of its column's work: leave out the columns without values
-        columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+        columns = {name: values for name, values in columns.items() if values.count(None) < len(values)}
     return Rows(tuple(columns), list(zip(*columns.values(), strict=True)))
 
 
 def _outcome_value(outcome: Outcome | None) -> str | None:
-    if outcome is Outcome.SUCCEEDED:  # nearly always; Enum.value takes several times as long
-        return _SUCCEEDED
     return None if outcome is None else outcome.value
 
 

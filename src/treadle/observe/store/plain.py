@@ -9,7 +9,7 @@ State: none. Neighbours: `rows.py` converts each column, `typed_json.py` convert
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from enum import Enum
@@ -36,6 +36,17 @@ def plain_text(text: str) -> str:
     if text.isascii() and "\0" not in text:  # nearly all texts
         return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain_texts(texts: Sequence[str]) -> Sequence[str]:
+    """Convert strings like `plain_text`, in a tenth of the time if all are ASCII.
+
+    Args:
+        texts: any strings.
+    """
+    if _are_plain(texts):
+        return texts
+    return [plain_text(text) for text in texts]
 
 
 def plain_value(value: Any, depth: int = 0) -> Any:
@@ -68,10 +79,12 @@ def plain_value(value: Any, depth: int = 0) -> Any:
 
 def _has_plain_texts(value: Mapping[Any, Any]) -> bool:
     """Return whether all keys and values are ASCII strings, as in a long list of installed versions, without a loop in Python."""
-    if {*map(type, value), *map(type, value.values())} != {str}:
-        return False
-    texts = "".join(value) + "".join(value.values())
-    return texts.isascii() and "\0" not in texts
+    return {*map(type, value), *map(type, value.values())} == {str} and _are_plain(value) and _are_plain(value.values())
+
+
+def _are_plain(texts: Iterable[str]) -> bool:
+    joined = "".join(texts)
+    return joined.isascii() and "\0" not in joined
 
 
 def _plain_scalar(value: Any) -> Any:

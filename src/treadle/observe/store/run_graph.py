@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from treadle.io.parameters import Parameters
-from treadle.named_tuple import NamedTuple
+from treadle.named_tuple import NamedTuple, new_record
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.parameter_names import is_parameter
 
@@ -88,9 +88,12 @@ class RunGraph(_Content):  # a subclass, so that it has a `__dict__` for the cac
     def text(self) -> str:
         """The graph as JSON, which `from_text` reads."""
         sources = {source: place for place, source in enumerate(dict.fromkeys(node.source for node in self.nodes))}
-        nodes = [(*node[:6], sources[node.source], *node[7:]) for node in self.nodes]
+        nodes = [
+            (name, inputs, outputs, parents, namespace, tags, sources[source], main_only, resources)
+            for name, inputs, outputs, parents, namespace, tags, source, main_only, resources in self.nodes
+        ]
         content = {"nodes": nodes, "datasets": self.datasets, "limits": self.limits, "sources": list(sources)}
-        return json.dumps(content, separators=(",", ":"))
+        return json.dumps(content, separators=(",", ":"), check_circular=False)  # tuples of tuples have no circles
 
     @cached_property
     def digest(self) -> str:
@@ -142,8 +145,9 @@ def graph_of(plan: Plan, limits: Mapping[str, int]) -> RunGraph:
         policy = plan.policies[index] if plan.policies else None
         resources = policy.resources if policy is not None else None
         limited = tuple([each for each in resources if each[0] in limits]) if resources else ()
-        nodes.append(GraphNode(plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, limited))
-    datasets = [GraphDataset(plain_text(each.name), _kind(each)) for each in plan.datasets]
+        fields = (plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, limited)
+        nodes.append(new_record(GraphNode, fields))
+    datasets = [new_record(GraphDataset, (plain_text(each.name), _kind(each))) for each in plan.datasets]
     return RunGraph(tuple(nodes), tuple(datasets), dict(limits))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from treadle.config.writing import yaml_value
-from treadle.observe.store.plain import MAX_REPR, plain_text, plain_value
+from treadle.observe.store.plain import MAX_REPR, plain_text, plain_texts, plain_value
 from treadle.secrets import register_secrets
 
 
@@ -69,6 +69,12 @@ def test_a_long_repr_is_cut() -> None:
 def test_text_loses_what_databases_refuse() -> None:
     """NUL and lone surrogates are written as escapes; the rest stays."""
     assert plain_text("a\0b\udcffç") == "a\\x00b\\udcffç"
+
+
+@pytest.mark.parametrize("texts", [(), ("a", "b"), ("a", "b\0"), ("a", "\ud800"), ("a", "ä")])
+def test_texts_are_converted_together_as_each_alone(texts: tuple[str, ...]) -> None:
+    """Most are ASCII, and are not looked at one by one."""
+    assert list(plain_texts(texts)) == [plain_text(text) for text in texts]
 
 
 @pytest.mark.parametrize("convert", [plain_value, yaml_value])
