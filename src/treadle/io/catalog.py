@@ -302,7 +302,7 @@ class Catalog(DatasetAccess, Inventory):
             return True
         if self._parameters is not None and name in self._parameters:
             return True
-        return self.recipe(name) is not None
+        return self._factories is not None and self.recipe(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         parameters = dict.fromkeys(self._parameters.names()) if self._parameters is not None else {}

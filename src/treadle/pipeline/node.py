@@ -241,6 +241,11 @@ class Node:
         """
         return self._returns.unpack(returned, self.name)
 
+    @property
+    def returns_one_output(self) -> bool:
+        """Whether the returned value of the function, as a whole, is the only output."""
+        return self._returns.shape is Shape.VALUE
+
     def streams(self, returned: Any) -> bool:
         """Return whether the result of `call` is produced in chunks, so that each pair of `unpack` has to be saved immediately.
 

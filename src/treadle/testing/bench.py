@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from treadle.execution.executors.events import Report, WorkerUp
+from treadle.execution.executors.events import Report, WorkerUp, separate
 from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Transferred
 from treadle.execution.protocol.placement import SHARED
@@ -184,7 +184,7 @@ class Bench:
         if self._unread:
             events, self._unread = self._unread, []
             return events
-        events = self.executor.wait()
+        events = separate(self.executor.wait())
         for event in events:
             fact = self.fact(event)
             if isinstance(fact, Finished):

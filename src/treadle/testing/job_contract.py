@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.executors.events import Report
+from treadle.execution.executors.events import Report, separate
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started
 from treadle.pipeline import node
 from treadle.testing.fixtures import WORKERS, ContractFixtures
@@ -253,7 +253,7 @@ class JobContract(ContractFixtures):
         events: list[PoolEvent] = []
         while holder.is_alive():  # a pool may need several calls until the job runs
             events += bench.executor.wait(0.02)
-        events += bench.executor.last_events()
+        events += separate(bench.executor.last_events())
         facts = [bench.fact(event) for event in events]
         finished = dict.fromkeys(fact.node for fact in facts if isinstance(fact, Finished))
         assert list(finished) == [bench.nodes[each.name] for each in nodes]

@@ -123,7 +123,7 @@ class ValueContract(ContractFixtures):
         assert bench.value("r") == 300_000
         gate.open()
         while bench.nodes["long"] not in ended:
-            ended |= {fact.node for fact in map(bench.fact, bench.executor.wait()) if isinstance(fact, Finished)}
+            ended |= {fact.node for fact in map(bench.fact, bench.wait()) if isinstance(fact, Finished)}
 
     def test_an_unpicklable_value_stays_in_its_worker(self, bench: Bench) -> None:
         """An unpicklable value stays in the worker that made it, and the next job there can load it."""

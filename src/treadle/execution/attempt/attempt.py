@@ -15,8 +15,9 @@ from treadle.errors import TreadleError
 from treadle.execution.attempt.context import Steps, Times
 from treadle.execution.attempt.failure import add_node_name, record_failure
 from treadle.execution.attempt.hooks import call_hook, hook_at_fault, node_arguments, override_inputs, report_error
-from treadle.execution.attempt.saving import confirm, save_chunks, save_outputs
+from treadle.execution.attempt.saving import confirm, save_chunks, save_output, save_outputs
 from treadle.execution.attempt.seeding import seeded
+from treadle.execution.values.pickling import ATOMS
 from treadle.named_tuple import new_record
 from treadle.pipeline.typed import typed_inputs
 
@@ -40,7 +41,12 @@ class AttemptFailedError(Exception):
 
 
 def attempt_node(
-    context: RunContext, index: int, *, load_input: Callable[[int], Any], store_output: Callable[[int, Any], None]
+    context: RunContext,
+    index: int,
+    *,
+    load_input: Callable[[int], Any],
+    store_output: Callable[[int, Any], None],
+    started: float | None = None,
 ) -> Times:
     """Run one node once.
 
@@ -49,6 +55,7 @@ def attempt_node(
         index: plan index of the node.
         load_input: returns the value of an in-memory dataset, given its plan index.
         store_output: stores the value of an in-memory output, given its plan index and the value.
+        started: when the attempt started, in seconds since the epoch; now if None.
 
     Returns:
         When the attempt started and finished, and how long each part took.
@@ -58,7 +65,9 @@ def attempt_node(
         KeyboardInterrupt: the user pressed Ctrl-C, and the context is interruptible.
     """
     # The wall clock may be adjusted during the attempt, so durations come from the performance counter.
-    started, started_counter = time.time(), time.perf_counter()
+    if started is None:
+        started = time.time()
+    started_counter = time.perf_counter()
     steps = Steps(started)
     if context.records_outputs:
         steps.contents = {}
@@ -98,21 +107,12 @@ def _attempt(
     store_output: Callable[[int, Any], None],
 ) -> Times:
     clock = time.perf_counter
-    started = clock()
+    started = loaded = clock()
     hooked = context.hooks is not None  # checked once: for a tiny node, calls that find no hook would dominate its cost
-    inputs_to_load = context.inputs[index]
-    if inputs_to_load:
-        if context.is_async:
-            from treadle.execution.attempt.async_steps import in_threads
-
-            in_threads(steps, partial(_load_input, context, node, steps.inputs, load_input), inputs_to_load)
-            # Threads finish in any order: restore the order of the node's inputs.
-            steps.inputs = {name: steps.inputs[name] for name in [context.dataset_names[each] for each in inputs_to_load]}
-        else:
-            for dataset in inputs_to_load:
-                _load_input(context, node, steps.inputs, load_input, dataset, steps)
-        steps.dataset = None
-    loaded = steps.loaded = clock()
+    if context.inputs[index]:
+        _load_inputs(context, index, node, steps, load_input)
+        loaded = clock()
+    steps.loaded = loaded
     inputs: Mapping[str, Any] = override_inputs(context, steps, node) if hooked else steps.inputs
     if inputs:
         inputs = typed_inputs(node, inputs)
@@ -120,6 +120,13 @@ def _attempt(
     if not hooked:
         steps.inputs = {}  # the function may free its arguments, which only hooks would still need
     returned = node.call(inputs, release=not hooked)
+    if not hooked and type(returned) in ATOMS and node.returns_one_output and not node.confirms:
+        # The node may be tiny: the general way below would take most of its time.
+        steps.check_time()
+        ran = steps.ran = clock()
+        save_output(context, node, context.outputs[index][0], returned, steps, store_output)
+        done = clock()
+        return new_record(Times, (steps.started, steps.started + done - started, loaded - started, ran - loaded, done - ran, ()))
     if node.streams(returned):
         saving = save_chunks(context, index, node, inputs, returned, steps, store_output)
         done = clock()
@@ -140,6 +147,20 @@ def _attempt(
         confirm(context, steps, node)
     done = clock()
     return new_record(Times, (steps.started, steps.started + done - started, loaded - started, ran - loaded, done - ran, ()))
+
+
+def _load_inputs(context: RunContext, index: int, node: Node, steps: Steps, load_input: Callable[[int], Any]) -> None:
+    to_load = context.inputs[index]
+    if context.is_async:
+        from treadle.execution.attempt.async_steps import in_threads
+
+        in_threads(steps, partial(_load_input, context, node, steps.inputs, load_input), to_load)
+        # Threads finish in any order: restore the order of the node's inputs.
+        steps.inputs = {name: steps.inputs[name] for name in [context.dataset_names[each] for each in to_load]}
+    else:
+        for dataset in to_load:
+            _load_input(context, node, steps.inputs, load_input, dataset, steps)
+    steps.dataset = None
 
 
 def _load_input(

@@ -189,7 +189,8 @@ class Steps:
         Raises:
             NodeTimeoutError: the attempt took longer than its timeout.
         """
-        self.end_if_forked()
+        if os.getpid() != self._process:
+            self.end_if_forked()
         if self._limit is None:
             return
         node, limit, started, in_worker = self._limit

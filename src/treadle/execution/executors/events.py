@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from treadle.execution.protocol.messages import FinishedNodes
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from treadle.events import Failure, WorkerStart
     from treadle.execution.protocol.messages import Fact
 
@@ -68,6 +71,17 @@ class SetupFailed(NamedTuple):
     """The exception that its set-up raised; None if the process died."""
     exitcode: int | None
     pid: int = 0
+
+
+def separate(events: Iterable[PoolEvent]) -> list[PoolEvent]:
+    """Return events with a report for each node of reports that are about several finished nodes."""
+    separated: list[PoolEvent] = []
+    for event in events:
+        if type(event) is Report and type(event.fact) is FinishedNodes:
+            separated += [Report(event.worker, fact) for fact in event.fact.separate()]
+        else:
+            separated.append(event)
+    return separated
 
 
 PoolEvent: TypeAlias = "Report | WorkerUp | WorkerDown | WorkerLeaving | SetupFailed"

@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import RunnerError
 from treadle.execution.executors.events import Report, WorkerUp
 from treadle.execution.executors.main_worker import MainWorker
-from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, JobsReturned, Release, Transfer, Transferred
+from treadle.execution.protocol.messages import (
+    MAIN,
+    Cancel,
+    Finished,
+    FinishedNodes,
+    Job,
+    JobsReturned,
+    Release,
+    Transfer,
+    Transferred,
+)
 from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
@@ -226,7 +236,10 @@ class Executor:
         """Store the values of an event; return False if its value is no longer expected, so that the event is dropped."""
         if type(event) is Report:
             fact = event.fact
-            if type(fact) is Finished:
+            if type(fact) is FinishedNodes:
+                if fact.datasets:
+                    self.store.keep(zip(fact.datasets, fact.handles, strict=True), event.worker)
+            elif type(fact) is Finished:
                 if fact.outputs:
                     self.store.keep(fact.outputs, event.worker)
             elif type(fact) is Transferred:

@@ -7,15 +7,16 @@ keeps the timers.
 
 from __future__ import annotations
 
+import operator
 import time
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import DatasetError, TreadleError
 from treadle.events import DatasetReleased, NodeReused, NodeSkipped, Outcome, RunFinished, WorkerStarted
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.executors.events import Report, WorkerDown, WorkerLeaving, WorkerUp
+from treadle.execution.executors.events import Report, WorkerDown, WorkerLeaving, WorkerUp, separate
 from treadle.execution.loop.deadlines import Deadlines, TimeoutCheck, Wake
 from treadle.execution.loop.dispatches import Dispatches
 from treadle.execution.loop.failure_handler import FailureHandler
@@ -23,7 +24,7 @@ from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.loop.result import RunResult, gather_results
 from treadle.execution.loop.stalls import Stalls
 from treadle.execution.loop.stopping import Stopping
-from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started, Transferred
+from treadle.execution.protocol.messages import MAIN, Failed, Finished, FinishedNodes, JobsReturned, Started, Transferred
 from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import (
     CancelJobs,
@@ -45,12 +46,13 @@ from treadle.planning.run_times import RunTimes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from treadle.events import WorkerStart
+    from treadle.events import ContentRecord, WorkerStart
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.cancellation import Cancellation
     from treadle.execution.loop.observers import Observers
     from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.handles import Handle
 
 EVENTS_PER_ROUND = 32
 """Number of events of one `wait` after which workers get new jobs: handling many takes as long as many tiny nodes."""
@@ -170,23 +172,28 @@ class RunLoop:
                 self._replace_worn_workers()
 
     def _handle_received(self) -> None:
-        """Handle the events of the last `wait`; successive nodes that one worker finished are handled together."""
+        """Handle the events of the last `wait`; nodes that one worker finished in succession are handled together."""
         received, handled, since_assigned = self._received, 0, 0
         while handled < len(received):
             event = received[handled]
-            if type(event) is Report and type(event.fact) is Finished:
-                facts = [event.fact]
+            fact = event.fact if type(event) is Report else None
+            if type(fact) is FinishedNodes:
+                self._nodes_finished(event.worker, fact)
+                handled += 1
+                since_assigned += len(fact.nodes)
+            elif type(fact) is Finished:
+                facts = [fact]
                 for other in islice(received, handled + 1, handled + EVENTS_PER_ROUND - since_assigned):
                     if type(other) is not Report or type(other.fact) is not Finished or other.worker != event.worker:
                         break
                     facts.append(other.fact)
-                self._nodes_finished(event.worker, facts)
-                count = len(facts)
+                self._each_finished(event.worker, facts)
+                handled += len(facts)
+                since_assigned += len(facts)
             else:
                 self._handle(event)
-                count = 1
-            handled += count
-            since_assigned += count
+                handled += 1
+                since_assigned += 1
             if self._scheduler.has_instructions:  # after most events of tiny nodes there are none
                 self._carry_out()
             if since_assigned >= EVENTS_PER_ROUND and handled < len(received):  # workers get jobs before the rest is handled
@@ -332,23 +339,41 @@ class RunLoop:
         if self._observers.active:
             self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
 
-    def _nodes_finished(self, worker: int, facts: Sequence[Finished]) -> None:
-        scheduler, decisions, taken = self._scheduler, self._bundle.decisions, self.seconds
-        nodes, seconds, planned = [], [], self._plan.nodes
-        if not taken:
-            self._first_started = facts[0].started
-        for _run, node, started, at, _loaded, _ran, _saved, outputs, contents in facts:  # faster than by name
-            for dataset, handle in outputs:
-                if (placement := handle.placement) is not SHARED:
-                    scheduler.value_made(dataset, placement)
-            name = planned[node].name
-            taken[name] = took = at - started
-            nodes.append(node)
-            seconds.append(took)
-            if decisions is not None:
-                decisions.node_finished(name, contents)
+    def _nodes_finished(self, worker: int, fact: FinishedNodes) -> None:
+        if self._observers.active:
+            self._reports.add_finished(worker, fact.separate())
+        self._finish(worker, fact.nodes, fact.started, fact.at, fact.handles, fact.datasets, fact.contents)
+
+    def _each_finished(self, worker: int, facts: Sequence[Finished]) -> None:
         if self._observers.active:
             self._reports.add_finished(worker, facts)
+        outputs = [output for fact in facts for output in fact.outputs]
+        datasets, handles = [dataset for dataset, _handle in outputs], [handle for _dataset, handle in outputs]
+        nodes, started, at = [fact.node for fact in facts], [fact.started for fact in facts], [fact.at for fact in facts]
+        self._finish(worker, nodes, started, at, handles, datasets, [fact.contents for fact in facts])
+
+    def _finish(
+        self,
+        worker: int,
+        nodes: Sequence[int],
+        started: Sequence[float],
+        at: Sequence[float],
+        handles: Sequence[Handle],
+        datasets: Sequence[int],
+        contents: Sequence[Sequence[ContentRecord]],
+    ) -> None:
+        """Note that nodes of a worker finished: `contents` is empty if none has a record, else it has an entry for each."""
+        scheduler, decisions, taken, planned = self._scheduler, self._bundle.decisions, self.seconds, self._plan.nodes
+        if not taken:
+            self._first_started = started[0]
+        for dataset, handle in zip(datasets, handles, strict=True):
+            if (placement := handle.placement) is not SHARED:
+                scheduler.value_made(dataset, placement)
+        names, seconds = [planned[node].name for node in nodes], list(map(operator.sub, at, started))
+        taken.update(zip(names, seconds, strict=True))
+        if decisions is not None:
+            for name, recorded in zip(names, contents or repeat(()), strict=False):
+                decisions.node_finished(name, recorded)
         scheduler.finish_all(nodes, worker, seconds)
         self._reports.report_finished()  # last: observers take long, and an interrupt that comes meanwhile must not undo the rest
 
@@ -398,12 +423,12 @@ class RunLoop:
         events = list(self._received)
         with suppress(TreadleError):
             events += self._executor.last_events(queued)
-        for event in events:
+        for event in separate(events):  # an interrupt may have come after some of the nodes of a report were handled
             fact = event.fact if isinstance(event, Report) else None
             if isinstance(fact, Started):
                 self._reports.started(event.worker, fact.node, fact.at)
             elif isinstance(fact, Finished) and self._scheduler.holds(event.worker, fact.node):
-                self._nodes_finished(event.worker, [fact])
+                self._each_finished(event.worker, [fact])
         for worker, started in self._executor.running().items():
             self._reports.started(worker, started.node, started.at)
 

@@ -197,7 +197,7 @@ def gather_results(
             none.
         decisions: decided which nodes were up to date, so that they did not run; None if all nodes ran.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
     handles: dict[str, Handle] = {}
     identities: dict[str, FileIdentity] = {}
     identify = getattr(catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
@@ -207,7 +207,7 @@ def gather_results(
         handle = detach(dataset)
         if planned.in_memory and handle is None and decisions is not None:
             continue  # its node did not run, because a resumed run had made it
-        names.append(planned.name)
+        names[planned.name] = None
         if planned.in_memory:
             if handle is not None:
                 handles[planned.name] = handle
@@ -221,7 +221,7 @@ def gather_results(
                 identities[planned.name] = identity
     result = RunResult(run_id, catalog, tuple(names), handles, identities)
     for _dataset, planned in results:
-        if planned.in_memory and planned.declared and planned.name in names:
+        if planned.declared and planned.in_memory and planned.name in names:
             catalog.save(planned.name, result[planned.name])
     return result
 

@@ -118,6 +118,73 @@ class Inline(NamedTuple):
         """Do nothing: it owns nothing."""
 
 
+class Atom(NamedTuple):
+    """A small value of an immutable built-in type, sent as it is: to pickle it by itself takes longer than a tiny node."""
+
+    value: Any
+
+    @property
+    def size(self) -> int:
+        """Size of its pickle in bytes, as for an inline value."""
+        return len(pickle.dumps(self.value, protocol=5))
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Nothing: the value is inside messages."""
+        return 0, 0
+
+    @property
+    def placement(self) -> Placement:
+        """In the store."""
+        return SHARED
+
+    @property
+    def worker(self) -> int | None:
+        """None: the handle contains the value."""
+        return None
+
+    @property
+    def fd(self) -> int | None:
+        """None: it has no file."""
+        return None
+
+    @property
+    def needs_descriptor(self) -> bool:
+        """False: it has no file."""
+        return False
+
+    def with_descriptor(self, fd: int | None) -> Handle:  # noqa: ARG002 - it has no file
+        """Return the handle itself."""
+        return self
+
+    def load(self) -> Any:
+        """Return the value, which cannot be changed."""
+        return self.value
+
+    def close(self) -> None:
+        """Do nothing: it owns nothing."""
+
+
+ATOM_TYPES = frozenset({type(None), bool, int, float, str})
+"""The types of the values in an `Atom`. No handle is one of them, nor is the pickle of an inline value."""
+
+IN_MESSAGE = frozenset({Inline, Atom})
+"""The handles that contain their value, which are those of most values: they own nothing outside of the message."""
+
+_LONGEST_ATOM = 64
+"""Longest text, and most bits of an integer, in an `Atom`."""
+
+
+def is_small_atom(value: Any) -> bool:
+    """Return whether a value is one for an `Atom`."""
+    kind = type(value)
+    if kind is int:
+        return bool(value.bit_length() <= _LONGEST_ATOM)
+    if kind is str:
+        return len(value) <= _LONGEST_ATOM
+    return kind in ATOM_TYPES
+
+
 def _descriptors_allowed() -> int:
     limit, _maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit if limit != resource.RLIM_INFINITY else 1 << 30

@@ -15,12 +15,14 @@ pickle test. They are named tuples, which are created, pickled and imported seve
 
 from __future__ import annotations
 
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from treadle.named_tuple import NamedTuple
+from treadle.named_tuple import NamedTuple, new_record
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Sequence
 
     from treadle.events import ContentRecord, Failure
     from treadle.execution.protocol.handles import Handle
@@ -286,6 +288,38 @@ class Finished(NamedTuple):
     """The content of each persistent output as the node saved it, if the run records outputs."""
 
 
+class FinishedNodes(NamedTuple):
+    """Nodes that a worker finished in succession: their `Finished` messages as they arrive from a worker process, as columns.
+
+    Each of the columns from `nodes` to `counts` has one entry for each node.
+    """
+
+    run: int
+    nodes: tuple[int, ...]
+    started: tuple[float, ...]
+    at: tuple[float, ...]
+    load_seconds: tuple[float, ...]
+    run_seconds: tuple[float, ...]
+    save_seconds: tuple[float, ...]
+    counts: Sequence[int]
+    """How many of the reported outputs each node made."""
+    datasets: Sequence[int]
+    """The reported outputs of all nodes, in order."""
+    handles: Sequence[Handle]
+    """Their handles."""
+    contents: tuple[tuple[ContentRecord, ...], ...]
+    """For each node; empty if the run does not record outputs, or these nodes have none to record."""
+
+    def separate(self) -> list[Finished]:
+        """Return a message for each node."""
+        outputs = iter(zip(self.datasets, self.handles, strict=True))
+        of_each = [tuple(islice(outputs, count)) for count in self.counts]
+        contents = self.contents or ((),) * len(self.nodes)
+        times = self.started, self.at, self.load_seconds, self.run_seconds, self.save_seconds
+        columns = zip(repeat(self.run), self.nodes, *times, of_each, contents)
+        return [new_record(Finished, fields) for fields in columns]
+
+
 class Failed(NamedTuple):
     """A node failed; the later nodes of its job, `dropped`, were not started."""
 
@@ -372,4 +406,4 @@ class Output(NamedTuple):
 
 
 Command: TypeAlias = "BeginRun | EndRun | Job | Transfer | Release | Cancel | Stop"
-Fact: TypeAlias = "Hello | Started | Finished | Failed | Transferred | JobsReturned | Broken | Logged | Output"
+Fact: TypeAlias = "Hello | Started | Finished | FinishedNodes | Failed | Transferred | JobsReturned | Broken | Logged | Output"

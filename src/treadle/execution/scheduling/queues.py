@@ -6,17 +6,16 @@ Runs in the parent, as a part of the scheduler, which adds and removes nodes. `v
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.messages import MAIN
+from treadle.execution.scheduling.priority_queue import PriorityQueue
 from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from treadle.execution.scheduling.resources import Resources
-    from treadle.execution.scheduling.states import Entry
     from treadle.execution.scheduling.values import Values
     from treadle.planning import Plan
 
@@ -48,8 +47,8 @@ class ReadyQueues:
         self._resources = resources
         self._separate_main = separate_main
         self.main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
-        self._preferred: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most bytes of their inputs
-        self._ready: dict[int | None, list[Entry]] = {None: []}  # by required worker; None: any but main
+        self._preferred: dict[int, PriorityQueue] = {}  # ready nodes by the worker that has most bytes of their inputs
+        self._ready: dict[int | None, PriorityQueue] = {None: PriorityQueue()}  # by required worker; None: any but main
         self._unplaceable: dict[int, None] = {}
 
     def put(self, node: int) -> None:
@@ -65,23 +64,19 @@ class ReadyQueues:
         if self._resources is not None and self._resources.are_needed_by(node):
             self._resources.put(entry, required)
         elif required is not None:
-            heappush(self._ready.setdefault(required, []), entry)
+            _queue_of(required, self._ready).push(entry)
         else:
             near = values.nearest_worker(node) if values.homes else None
-            heappush(self._ready[None] if near is None else self._preferred.setdefault(near, []), entry)
+            (self._ready[None] if near is None else _queue_of(near, self._preferred)).push(entry)
 
     def put_all(self, nodes: Sequence[int]) -> None:
         """Add ready nodes to the queues of their workers; the first nodes of a run may be all of its nodes."""
-        values, common, priority = self._values, self._ready[None], self.priority
+        values, priority = self._values, self.priority
         if values.pins or values.homes or self.main_only or self._resources is not None:
             for node in nodes:
                 self.put(node)
-        elif common:
-            for node in nodes:
-                heappush(common, (-priority[node], node))
         else:
-            common += [(-priority[node], node) for node in nodes]
-            heapify(common)
+            self._ready[None].push_all([(-priority[node], node) for node in nodes])
 
     def requeue(self, nodes: Iterable[int]) -> None:
         """Add ready nodes to the queues that they belong to now; their entries in other queues become stale."""
@@ -91,15 +86,17 @@ class ReadyQueues:
 
     def clear(self) -> None:
         """Remove all nodes."""
-        self._ready, self._preferred = {None: []}, {}
+        self._ready, self._preferred = {None: PriorityQueue()}, {}
         if self._resources is not None:
             self._resources.clear()
 
     def lose_worker(self, worker: int) -> None:
         """Move the nodes whose inputs were mostly in a lost worker to the common queue."""
-        for _priority, node in self._preferred.pop(worker, ()):
-            if self._states[node] is NodeState.READY:
-                heappush(self._ready[None], (-self.priority[node], node))
+        queue, common = self._preferred.pop(worker, None), self._ready[None]
+        while queue:
+            entry = queue.pop()
+            if self._states[entry[1]] is NodeState.READY:
+                common.push(entry)
 
     def pop_unplaceable(self) -> int | None:
         """Remove and return a ready node that no worker can run, None if there is none."""
@@ -130,13 +127,13 @@ class ReadyQueues:
         """Return whether inputs of a node cannot leave two different workers, so that no worker can run it."""
         return required is not None and any(holder != required for holder in self._values.pinned_inputs(node).values())
 
-    def all_are_in(self, queue: Sequence[Entry]) -> bool:
+    def all_are_in(self, queue: PriorityQueue) -> bool:
         """Return whether a queue has all ready nodes except those that need a resource, and any worker may run each of them."""
         if queue is not self._ready[None] or self._values.pins or self.main_only:
             return False
         return not any(self._preferred.values())
 
-    def best_queue(self, worker: int) -> list[Entry] | None:
+    def best_queue(self, worker: int) -> PriorityQueue | None:
         """Return the queue whose head is the most urgent ready node that this worker may run.
 
         Among equally urgent nodes, those that only this worker can run come first, then those whose inputs it has. A worker with
@@ -144,7 +141,7 @@ class ReadyQueues:
         """
         if not self._preferred and len(self._ready) == 1 and not (worker == MAIN and self._separate_main):
             common = self._ready[None]  # all ready nodes are here
-            if common and (self._states[common[0][1]] is not NodeState.READY or self._values.pins or self.main_only):
+            if common and (self._states[common.head()[1]] is not NodeState.READY or self._values.pins or self.main_only):
                 self._drop_stale_heads(common, worker)
             return common or None
         queues = [self._ready[worker]] if worker in self._ready else []
@@ -158,25 +155,31 @@ class ReadyQueues:
             best = self._most_urgent(list(self._preferred.values()), worker)
         return best
 
-    def _most_urgent(self, queues: list[list[Entry]], worker: int) -> list[Entry] | None:
-        best: list[Entry] | None = None
+    def _most_urgent(self, queues: list[PriorityQueue], worker: int) -> PriorityQueue | None:
+        best: PriorityQueue | None = None
         for queue in queues:
             self._drop_stale_heads(queue, worker)
-            if queue and (best is None or queue[0][0] < best[0][0]):
+            if queue and (best is None or queue.head()[0] < best.head()[0]):
                 best = queue
         return best
 
-    def _drop_stale_heads(self, queue: list[Entry], worker: int) -> None:
+    def _drop_stale_heads(self, queue: PriorityQueue, worker: int) -> None:
         """Drop stale heads of a queue: nodes that are no longer ready, or that this worker can no longer run."""
         while queue:
-            node = queue[0][1]
+            node = queue.head()[1]
             if self._states[node] is NodeState.READY:
                 if not self._values.pins and not self.main_only:
                     return
                 required = self.required_worker(node)
                 if required in (worker, None) and not self._is_unplaceable(node, required):
                     return
-                heappop(queue)
+                queue.pop()
                 self.put(node)
             else:
-                heappop(queue)
+                queue.pop()
+
+
+def _queue_of(worker: int, queues: dict[Any, PriorityQueue]) -> PriorityQueue:
+    if (queue := queues.get(worker)) is None:
+        queue = queues[worker] = PriorityQueue()
+    return queue

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import Instruction
-    from treadle.execution.scheduling.states import Entry
+    from treadle.execution.scheduling.priority_queue import PriorityQueue
     from treadle.execution.scheduling.workers import WorkerState
 
 __all__ = ["FailurePolicy", "InvalidTransitionError", "NodeState", "Scheduler"]
@@ -314,7 +314,7 @@ class Scheduler(SchedulerMoves):
             _jobs, order, worker, state = room[0]
             best = queues.best_queue(worker)
             chosen = next((each for each in scarce if queues.may_run(worker, each.required)), None) if scarce else None
-            if chosen is not None and resources is not None and (best is None or chosen.entry < best[0]):
+            if chosen is not None and resources is not None and (best is None or chosen.entry < best.head()):
                 heappop(room)
                 scarce.remove(chosen)
                 if state.jobs:  # the worker gets no other job until it is idle and can run this node
@@ -328,7 +328,7 @@ class Scheduler(SchedulerMoves):
             if best and may_share and queues.all_are_in(best) and self._assign_independent(best, room, depth):
                 continue
             if best:
-                self._assign_job(heappop(best)[1], worker, state)
+                self._assign_job(best.pop()[1], worker, state)
             if best is not None and not state.slow and state.jobs < depth:
                 heapreplace(room, (state.jobs, order, worker, state))
             else:
@@ -336,7 +336,7 @@ class Scheduler(SchedulerMoves):
         for left in scarce:
             queues.put(left.entry[1])
 
-    def _assign_independent(self, queue: list[Entry], room: list[tuple[int, int, int, WorkerState]], depth: int) -> bool:
+    def _assign_independent(self, queue: PriorityQueue, room: list[tuple[int, int, int, WorkerState]], depth: int) -> bool:
         """Assign the most urgent nodes of a queue in rounds, up to the first that needs a job of its own.
 
         Each worker gets its nodes as one job, which saves time where nodes are tiny; otherwise it is as if each node were a job
@@ -350,38 +350,49 @@ class Scheduler(SchedulerMoves):
         Returns:
             False if the first node needs a job of its own.
         """
+        room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
+        turns = [(level, order, state) for jobs, order, _worker, state in room for level in range(jobs, depth)]
+        nodes = self._take_independent(queue, len(turns))
+        if not nodes:
+            return False
+        if len(room) > 1:
+            turns.sort()
+        shares: dict[int, list[int]] = {order: [] for _jobs, order, _worker, _state in room}
+        for node, (_level, order, _state) in zip(nodes, turns, strict=False):  # the last turns may stay without a node
+            shares[order].append(node)
+        self._start_attempts(nodes)
+        for _jobs, order, worker, state in room:
+            if share := shares[order]:
+                self._workers.hold_each(share, state)
+                inputs, last = self._values.plan_each(share, worker)
+                sent = self._values.mark_sent(inputs, worker) if inputs else ()
+                self._instructions.append(new_record(RunJob, (worker, tuple(share), sent, last, (), len(share) > 1)))
+        room[:] = [(state.jobs, order, worker, state) for _jobs, order, worker, state in room if state.jobs < depth]
+        heapify(room)
+        return True
+
+    def _take_independent(self, queue: PriorityQueue, count: int) -> list[int]:
+        """Remove and return the most urgent nodes of a queue, up to the first that needs a job of its own.
+
+        Args:
+            queue: ready nodes, and stale entries, which are removed.
+            count: the largest number of nodes.
+        """
         states, planned, values, ready = self._states, self._plan.nodes, self._values, NodeState.READY
-        shares: dict[int, tuple[WorkerState, list[int]]] = {}
-        assigned: set[int] = set()
-        while queue and room:
-            node = queue[0][1]
-            if states[node] is ready and node not in assigned:  # otherwise the entry is stale
-                jobs, order, worker, state = room[0]
-                if not self._queues.may_run(worker, None):
-                    heappop(room)
+        taken: dict[int, None] = {}
+        while len(taken) < count and (entries := queue.take(count - len(taken))):
+            for place, (_priority, node) in enumerate(entries):
+                if states[node] is not ready or node in taken:
                     continue
                 each = planned[node]
                 if node in self._single_node_jobs or (len(each.children) == 1 and self._may_join(each.children[0])):
-                    break
-                if each.inputs and values.are_missing(each.inputs, worker):
-                    break
-                if worker in shares:
-                    shares[worker][1].append(node)
-                else:
-                    shares[worker] = state, [node]
-                assigned.add(node)
-                if jobs + 1 < depth:
-                    heapreplace(room, (jobs + 1, order, worker, state))
-                else:
-                    heappop(room)
-            heappop(queue)
-        for worker, (state, nodes) in shares.items():
-            self._start_attempts(nodes)
-            self._workers.hold_each(nodes, state)
-            inputs, last = values.plan_each(nodes, worker)
-            sent = values.mark_sent(inputs, worker) if inputs else ()
-            self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, (), len(nodes) > 1)))
-        return bool(shares)
+                    queue.put_back(entries[place:])
+                    return list(taken)
+                if each.inputs and values.are_missing(each.inputs):
+                    queue.put_back(entries[place:])
+                    return list(taken)
+                taken[node] = None
+        return list(taken)
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         planned = self._plan.nodes[first]

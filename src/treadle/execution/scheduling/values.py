@@ -200,10 +200,13 @@ class Values:
             if of[dataset] is not shared and dataset not in direct and not self._is_only_in(dataset, worker)
         ]
 
-    def are_missing(self, used: Iterable[int], worker: int) -> bool:
-        """Return whether a worker cannot get some of the datasets that a node uses yet."""
-        datasets = self._plan.datasets
-        return bool(self.missing([dataset for dataset in used if datasets[dataset].in_memory], worker))
+    def are_missing(self, used: Iterable[int]) -> bool:
+        """Return whether a worker cannot get some of the datasets that a node uses yet, unless it has them itself."""
+        datasets, of, shared, direct = self._plan.datasets, self.of, ValueState.SHARED, self._direct
+        for dataset in used:  # noqa: SIM110 - a plain loop is faster, and most nodes are tiny
+            if of[dataset] is not shared and datasets[dataset].in_memory and dataset not in direct:
+                return True
+        return False
 
     def request(self, dataset: int) -> int | None:
         """Mark a missing value as requested.

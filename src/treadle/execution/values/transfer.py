@@ -19,7 +19,7 @@ from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.sizes import format_bytes
-from treadle.execution.protocol.handles import Inline, Segment
+from treadle.execution.protocol.handles import Atom, Inline, Segment, is_small_atom
 from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
 from treadle.execution.values.pickling import ATOMS, pickle_value
 from treadle.io.copying import CopyMode, copy_value
@@ -43,7 +43,7 @@ class NoRoomError(Exception):
     """A value fits neither into memory nor onto the disk; the text gives its size and the free space."""
 
 
-def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: int | None = None) -> Inline | Segment:
+def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: int | None = None) -> Atom | Inline | Segment:
     """Pickle a value so that other processes can load it.
 
     Args:
@@ -59,6 +59,8 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
         UnpicklableValueError: the value cannot be pickled.
         NoRoomError: neither memory nor the scratch directory has enough space.
     """
+    if spare is None and is_small_atom(value):
+        return new_record(Atom, (value,))
     try:
         try:
             data, buffers = pickle_value(value)

@@ -157,14 +157,16 @@ class OpenRun:
     def _node(self, index: int) -> Node:
         """Return a node, unpickled when it is first needed, with the datasets that were given as objects."""
         group, position = self.spec.node_at[index]
-        if group not in self._groups:
-            self._groups[group] = self._unpickle(group)
-        node = self._groups[group][position]
+        nodes = self._groups.get(group)
+        if nodes is None:
+            nodes = self._groups[group] = self._unpickle(group)
+        node = nodes[position]
         self._on_node(node.name)
-        for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
-            if name in self._pickled:
-                _add_dataset(self._catalog(), name, pickle.loads(self._pickled[name]))  # noqa: S301 - the parent sent it
-                del self._pickled[name]
+        if self._pickled:
+            for name in (*node.inputs, *node.outputs, *node.confirms):
+                if name in self._pickled:
+                    _add_dataset(self._catalog(), name, pickle.loads(self._pickled[name]))  # noqa: S301 - the parent sent it
+                    del self._pickled[name]
         return node
 
     def _unpickle(self, group: int) -> tuple[Node, ...]:

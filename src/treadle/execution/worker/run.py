@@ -10,14 +10,13 @@ import os
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.processes.heap import Heap
-from treadle.execution.protocol.handles import Handle, Inline, PinnedValue, RemoteValue, Segment, UnpicklableValueError
+from treadle.execution.protocol.handles import IN_MESSAGE, Handle, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.protocol.messages import Failed, Finished, Job, RunSpec
 from treadle.execution.values.pickling import ATOMS
 from treadle.execution.values.sizes import large_size
@@ -75,6 +74,8 @@ class WorkerRun:
         self._index = -1  # of the current node
         self._last: dict[int, int] = {}  # of the current job: the last consumer of each dataset that it uses up
         self._local: frozenset[int] = frozenset()  # the datasets that only the current job uses
+        self._outputs: dict[int, Handle] = {}  # of the current node: handles of the outputs that are reported to the parent
+        self._kept: dict[int, Any] = {}  # of the current node: outputs that stay in this process
         self._ended = False
         run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
         self._context = run.context
@@ -105,15 +106,11 @@ class WorkerRun:
         started, since = time.time(), time.monotonic()
         worker.blackboard.begin(worker.place, self._number, index, started, since)
         worker.current = (self._number, index, started)
-        handles: dict[int, Handle] = {}  # of the outputs that are reported to the parent
-        kept: dict[int, Any] = {}  # outputs that stay in this process
+        handles, kept = self._outputs, self._kept
         storing: int | None = None
         try:
             times = attempt_node(
-                self._context,
-                index,
-                load_input=self._load_input,
-                store_output=partial(self._store_output, handles, kept),
+                self._context, index, load_input=self._load_input, store_output=self._store_output, started=started
             )
             if kept:
                 with self._values_lock:
@@ -124,6 +121,7 @@ class WorkerRun:
                         self._values.store_output(kept, dataset, is_plain=is_plain)
         except BaseException as exc:  # noqa: BLE001 - user code raises anything, copying a value to keep it included: report it
             at = started + time.monotonic() - since
+            self._outputs, self._kept = {}, {}
             self._leave_node()
             worker.blackboard.end(worker.place)
             self._report_failure(index, (started, at), take_all(dependent), exc, storing, handles)
@@ -131,16 +129,17 @@ class WorkerRun:
         self._leave_node()
         descriptors: list[int] = []  # the channel closes them after sending
         for dataset, handle in handles.items():
-            if type(handle) is not Inline and handle.fd is not None:
+            if type(handle) not in IN_MESSAGE and handle.fd is not None:
                 descriptors.append(handle.fd)
                 handles[dataset] = handle.with_descriptor(None)
-        worker.blackboard.finish(worker.place, self._number, index, started, times.at)
         _started, at, load_seconds, run_seconds, save_seconds, contents = times
-        fields = (self._number, index, started, at, load_seconds, run_seconds, save_seconds, tuple(handles.items()), contents)
-        message = new_record(Finished, fields)
-        if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
+        worker.blackboard.finish(worker.place, self._number, index, started, at)
+        outputs = tuple(handles.items())
+        handles.clear()
+        fields = (self._number, index, started, at, load_seconds, run_seconds, save_seconds, outputs, contents)
+        if worker.channel.post(new_record(Finished, fields), descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()
-        if self._heap.is_due_after(times.at - started):
+        if self._heap.is_due_after(at - started):
             worker.channel.flush()  # the parent need not wait for it
             self._heap.trim()
 
@@ -236,17 +235,19 @@ class WorkerRun:
         with self._values_lock:
             self._values.discard(dataset)
 
-    def _store_output(self, handles: dict[int, Handle], kept: dict[int, Any], dataset: int, value: Any) -> None:
-        """Store a node's output: add it to `kept` if it stays in this process, and its handle to `handles` if it is reported.
+    def _store_output(self, dataset: int, value: Any) -> None:
+        """Store an output of the current node: the value if it stays in this process, and its handle if it is reported.
 
         A generator's dataset is stored once for each chunk; the last chunk replaces the earlier ones.
         """
+        handles, kept = self._outputs, self._kept
         if dataset in self._local:
             kept[dataset] = value
             return
-        kept.pop(dataset, None)
-        if (earlier_chunk := handles.pop(dataset, None)) is not None:
-            self._free_unreported(earlier_chunk)
+        if handles:  # more than one output, or more than one chunk
+            kept.pop(dataset, None)
+            if (earlier_chunk := handles.pop(dataset, None)) is not None:
+                self._free_unreported(earlier_chunk)
         size = 0 if type(value) in ATOMS or self._spec.is_result[dataset] else large_size(value)
         if size >= RESIDENT_BYTES and self._worker.spec.keeps_values and self._budget.has_room(size):
             kept[dataset] = value
@@ -255,7 +256,7 @@ class WorkerRun:
             return
         try:
             handles[dataset] = handle = publish(value, self._worker.spec.scratch, budget=self._budget)
-            if type(handle) is not Inline:  # most values are
+            if type(handle) not in IN_MESSAGE:  # most values are
                 self._count(handle)
         except NoRoomError as exc:
             name, node = self._spec.dataset_names[dataset], self._worker.running

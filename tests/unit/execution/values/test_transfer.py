@@ -7,6 +7,7 @@ import os
 import pickle
 import resource
 import threading
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from treadle.execution.protocol import handles
-from treadle.execution.protocol.handles import Inline, LocalValue, PinnedValue, RemoteValue, Segment, UnpicklableValueError
+from treadle.execution.protocol.handles import Atom, Inline, LocalValue, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.values import transfer as exchange
 from treadle.execution.values.budget import Budget
 from treadle.execution.values.pickling import pickle_value
@@ -58,12 +59,22 @@ def open_files():
 BIG = np.arange(100_000, dtype="float64")
 
 
-@pytest.mark.parametrize("value", [None, 3, "text", b"bytes", [1, {"a": (2,)}], {1, 2}, 1 + 2j])
-def test_small_values_travel_inline(keep, value):
-    """A small value is inside the message."""
+ATOMS = [None, True, 3, -(2**64) + 1, 0.5, "text"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        *[(value, Atom) for value in ATOMS],
+        *[(value, Inline) for value in [2**64, "x" * 100, b"bytes", [1, {"a": (2,)}], {1, 2}, 1 + 2j, HTTPStatus.OK]],
+    ],
+)
+def test_small_values_travel_in_messages(keep, value, kind):
+    """A small value is inside the message: as it is if it cannot be changed, else pickled."""
     handle = keep(value)
-    assert isinstance(handle, Inline)
+    assert type(handle) is kind
     assert handle.load() == value
+    assert type(handle.load()) is type(value)
     assert 0 < handle.size <= INLINE_BYTES
 
 

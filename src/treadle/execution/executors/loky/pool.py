@@ -29,12 +29,13 @@ from treadle.execution.executors.loky.store import SegmentStore
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.processes.channel import MAX_DESCRIPTORS
-from treadle.execution.protocol.handles import Inline
+from treadle.execution.protocol.handles import IN_MESSAGE
 from treadle.execution.protocol.messages import (
     BeginRun,
     Broken,
     EndRun,
     Finished,
+    FinishedNodes,
     Job,
     Logged,
     Output,
@@ -253,7 +254,9 @@ class LokyPool:
     def message_received(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
         """Handle a message of a worker."""
         kind = type(message)
-        if kind is Finished:
+        if kind is FinishedNodes:
+            slot.reported += len(message.nodes)
+        elif kind is Finished:
             slot.reported += 1
         elif kind is Logged:
             log_record(message)
@@ -281,7 +284,7 @@ def _up(slot: Slot) -> WorkerUp:
 
 def _has_descriptors(job: Job) -> bool:
     for _dataset, handle in job.inputs:  # noqa: SIM110 - a generator costs more than most jobs have inputs
-        if type(handle) is not Inline and handle.fd is not None:  # most values are
+        if type(handle) not in IN_MESSAGE and handle.fd is not None:  # most values are
             return True
     return False
 

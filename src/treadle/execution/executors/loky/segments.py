@@ -16,7 +16,7 @@ import mmap
 import os
 from typing import TYPE_CHECKING
 
-from treadle.execution.protocol.handles import Inline
+from treadle.execution.protocol.handles import IN_MESSAGE
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.values.budget import Budget, default_limit
 from treadle.execution.values.transfer import RESIDENT_BYTES
@@ -57,7 +57,7 @@ class Segments:
 
     def add(self, handle: Handle, worker: int) -> None:
         """Add a value that a worker reported to the budget."""
-        if type(handle) is Inline:  # most values
+        if type(handle) in IN_MESSAGE:  # most values
             return
         size, files = handle.memory
         if size:
@@ -68,7 +68,7 @@ class Segments:
 
     def remove(self, handle: Handle) -> None:
         """Subtract a value from the budget; the caller owns its file now."""
-        if type(handle) is Inline:
+        if type(handle) in IN_MESSAGE:
             return
         size, files = handle.memory
         if size:
@@ -76,7 +76,7 @@ class Segments:
 
     def free(self, handle: Handle) -> None:
         """Subtract a value from the budget, and close its file or keep it for reuse."""
-        if type(handle) is Inline:
+        if type(handle) in IN_MESSAGE:
             return
         self.remove(handle)
         if self._reuses and (fd := handle.fd) is not None and self._is_reusable(handle.size):

@@ -16,6 +16,7 @@ from treadle.errors import DatasetError
 from treadle.execution.executors.loky.segments import Segments
 from treadle.execution.protocol.handles import (
     DESCRIPTOR_LIMIT,
+    IN_MESSAGE,
     Handle,
     Inline,
     LocalValue,
@@ -133,7 +134,7 @@ class SegmentStore:
                     self._free(handle, worker)
                     continue
                 handles[dataset] = handle
-                if type(handle) is not Inline:  # most values are
+                if type(handle) not in IN_MESSAGE:  # most values are
                     self._segments.add(handle, worker)
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
@@ -162,7 +163,7 @@ class SegmentStore:
         with self._lock:
             for dataset in datasets:
                 handle = self._handles[dataset]
-                if type(handle) is not Inline and handle.fd is not None:  # most values are
+                if type(handle) not in IN_MESSAGE and handle.fd is not None:  # most values are
                     handle = handle.with_descriptor(self._segments.share(handle.fd))
                 found.append((dataset, handle))
         return found
@@ -188,7 +189,7 @@ class SegmentStore:
         """Release a value and free its memory."""
         with self._lock:
             handle = self._handles.pop(dataset, None)
-            if type(handle) is Inline:  # most values
+            if type(handle) in IN_MESSAGE:  # most values
                 return
             self._local_values.discard(dataset)
             if handle is not None:
@@ -197,7 +198,7 @@ class SegmentStore:
     def detach(self, dataset: int) -> Handle | None:
         """Remove a value and return its handle; a spilled one is moved out of the scratch directory of the pool."""
         handle = self._handles.pop(dataset, None)
-        if type(handle) is Inline:  # most values
+        if type(handle) in IN_MESSAGE:  # most values
             return handle
         if handle is None or handle.worker is not None:
             return LocalValue(self._local_values.load_input(dataset, last=True)) if dataset in self._local_values else None
