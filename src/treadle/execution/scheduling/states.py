@@ -145,6 +145,9 @@ class States(Generic[StateT]):
         Raises:
             InvalidTransitionError: a move is illegal; none is made.
         """
+        if len(indices) == 1:
+            self.move(indices[0], state)
+            return
         of, moves = self.of, self._moves
         for before in {of[index] for index in indices}:
             if not moves[before] >> state & 1:
