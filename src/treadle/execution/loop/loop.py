@@ -339,7 +339,7 @@ class RunLoop:
             self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
 
     def _nodes_finished(self, worker: int, report: FinishedNodes) -> None:
-        """Handle a report of several nodes, column by column: they are as tiny as this method is fast."""
+        """Handle a report of several nodes, column by column, because these nodes are tiny."""
         if self._observers.active:
             self._reports.add_finished(worker, report.separate())
         for dataset, handle in zip(report.datasets, report.handles, strict=True):
