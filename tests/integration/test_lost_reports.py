@@ -13,7 +13,9 @@ from treadle.execution.executors import executor
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.loky.pool import LokyPool
 from treadle.execution.executors.threads import ThreadPool
+from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.processes.channel import Channel
+from treadle.execution.scheduling.scheduler import Scheduler
 
 COUNT = 3000
 
@@ -47,10 +49,12 @@ def interrupt_after(owner, name, call):
             (partial(ParallelRunner, 2, start_method=method), owner, name, call)
             for method in ("fork", "forkserver")
             for owner, name, call in (
-                (Executor, "_accept", 400),
+                (Executor, "_accept", 30),
                 (Executor, "wait", 20),
                 (LokyPool, "wait", 20),
                 (Channel, "receive_ready", 20),
+                (NodeReports, "add_finished", 20),
+                (Scheduler, "finish_all", 20),
             )
         ),
         (partial(ThreadRunner, 2), ThreadPool, "_return_queued_jobs", 3),

@@ -3,7 +3,8 @@
 A handle contains a small value itself. For a larger one it names the worker or the file that has the value. Handles are sent
 between processes inside messages (`messages.py`), and each type has a pickle test. `values/transfer.py` makes handles of values,
 `spilled.py` reads scratch files. Code that did not make a handle uses its attributes and never checks its type: only a store, and
-a worker with its own values, knows the types. Used by the parent and the workers. State: none.
+a worker with its own values, knows the types. The module is long because each type documents its attributes. Used by the parent
+and the workers. State: none.
 """
 
 from __future__ import annotations
