@@ -208,14 +208,17 @@ def apply_levels(levels: LoggingLevels, replacing: LoggingLevels | None = None) 
         _set_level(LoggerLevel(gone, logging.NOTSET, propagate=True, disabled=False))
     for each in levels.loggers:
         _set_level(each)
-    logging.root.setLevel(levels.root_level)
-    logging.disable(levels.disable)
+    if logging.root.level != levels.root_level:  # each change clears what all loggers know of the levels above them
+        logging.root.setLevel(levels.root_level)
+    if logging.root.manager.disable != levels.disable:
+        logging.disable(levels.disable)
     logging.captureWarnings(levels.capture_warnings)
 
 
 def _set_level(each: LoggerLevel) -> None:
     logger = logging.getLogger(each.name)
-    logger.setLevel(each.level)
+    if logger.level != each.level:
+        logger.setLevel(each.level)
     logger.propagate = each.propagate
     logger.disabled = each.disabled
 

@@ -29,6 +29,9 @@ class PriorityQueue:
     def __bool__(self) -> bool:
         return bool(self._sorted or self._added)
 
+    def __len__(self) -> int:
+        return len(self._sorted) + len(self._added)
+
     def push(self, entry: Entry) -> None:
         """Add an entry."""
         heappush(self._added, entry)
@@ -48,7 +51,7 @@ class PriorityQueue:
             count: the largest number of them.
         """
         if self._added:
-            return [self.pop() for _ in range(min(count, len(self._sorted) + len(self._added)))]
+            return [self.pop() for _ in range(min(count, len(self)))]
         taken = self._sorted[: -count - 1 : -1]
         del self._sorted[-count:]
         return taken

@@ -351,14 +351,15 @@ class Scheduler(SchedulerMoves):
             False if the first node needs a job of its own.
         """
         room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
-        turns = [(level, order, state) for jobs, order, _worker, state in room for level in range(jobs, depth)]
+        most = len(queue)  # for one worker
+        turns = [(level, order) for jobs, order, _worker, _state in room for level in range(jobs, min(depth, jobs + most))]
         nodes = self._take_independent(queue, len(turns))
         if not nodes:
             return False
         if len(room) > 1:
             turns.sort()
         shares: dict[int, list[int]] = {order: [] for _jobs, order, _worker, _state in room}
-        for node, (_level, order, _state) in zip(nodes, turns, strict=False):  # the last turns may stay without a node
+        for node, (_level, order) in zip(nodes, turns, strict=False):  # the last turns may stay without a node
             shares[order].append(node)
         self._start_attempts(nodes)
         for _jobs, order, worker, state in room:
