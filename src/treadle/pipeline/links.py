@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
 from treadle.parameter_names import is_parameter
-from treadle.pipeline.names import base_name
+from treadle.pipeline.names import TRANSCODING, base_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,6 @@ class Links:
         producers: for each dataset, the node that produces it under exactly this name.
         consumers: for each dataset, the nodes that use it under exactly this name.
         results: for each dataset, whether a node produces it and no node uses it, in any format.
-        made: base names of all outputs.
         free_inputs: names of the datasets that nodes use and no node produces, in any format.
         confirmed: names of the datasets that nodes confirm.
         with_parameters: the nodes that use a parameter.
@@ -47,7 +47,6 @@ class Links:
         producers: tuple[int | None, ...],
         consumers: Edges,
         results: tuple[bool, ...],
-        made: frozenset[str],
         free_inputs: tuple[str, ...],
         confirmed: tuple[str, ...],
         with_parameters: tuple[Node, ...],
@@ -61,14 +60,17 @@ class Links:
         self.producers = producers
         self.consumers = consumers
         self.results = results
-        self.made = made
         self.free_inputs = free_inputs
         self.confirmed = confirmed
         self.with_parameters = with_parameters
 
 
+@collection_paused()
 def link(nodes: Sequence[Node]) -> Links:
     """Number the datasets of nodes, and find their producers and consumers.
+
+    A name is looked up once where it is used; everything else is found by its number. With 100,000 names, a lookup takes several
+    times as long, because their table is larger than the processor's cache.
 
     Args:
         nodes: the nodes in topological order; each dataset has one producer.
@@ -77,45 +79,50 @@ def link(nodes: Sequence[Node]) -> Links:
         The links, computed in linear time.
     """
     index_of: dict[str, int] = {}
-    producer_of: dict[str, int] = {}
-    for position, node in enumerate(nodes):
-        for name in node.outputs:
-            index_of.setdefault(name, len(index_of))
-            producer_of[base_name(name)] = position
-        for name in node.inputs:
-            index_of.setdefault(name, len(index_of))
-    consumers: list[list[int]] = [[] for _ in index_of]
-    producers: list[int | None] = [None] * len(index_of)
-    consumed: set[str] = set()
-    children: list[dict[int, None]] = [{} for _ in nodes]
+    inputs: list[tuple[int, ...]] = []
+    outputs: list[tuple[int, ...]] = []
+    for node in nodes:
+        outputs.append(tuple([index_of.setdefault(name, len(index_of)) for name in node.outputs]))
+        inputs.append(tuple([index_of.setdefault(name, len(index_of)) for name in node.inputs]))
+    names = tuple(index_of)
+    dataset_of = _datasets(names)
+    consumers: list[list[int]] = [[] for _ in names]
+    producers: list[int | None] = [None] * len(names)
+    makers: list[int | None] = [None] * len(names)  # of datasets, in whichever format they are produced
+    is_used = [False] * len(names)  # datasets, in any format
+    children: list[list[int]] = [[] for _ in nodes]
     parents: list[tuple[int, ...]] = []
-    for position, node in enumerate(nodes):
+    for position, (made, used) in enumerate(zip(outputs, inputs, strict=True)):
         node_parents: dict[int, None] = {}
-        for name in node.inputs:
-            consumers[index_of[name]].append(position)
-            base = base_name(name)
-            consumed.add(base)
-            if (parent := producer_of.get(base)) is not None:
+        for index in used:
+            consumers[index].append(position)
+            dataset = dataset_of[index]
+            is_used[dataset] = True
+            if (parent := makers[dataset]) is not None and parent not in node_parents:
                 node_parents[parent] = None
-                children[parent][position] = None
-        for name in node.outputs:
-            producers[index_of[name]] = position
+                children[parent].append(position)
+        for index in made:
+            producers[index] = makers[dataset_of[index]] = position
         parents.append(tuple(node_parents))
-    results = [
-        producer is not None and base_name(name) not in consumed for name, producer in zip(index_of, producers, strict=True)
-    ]
     return Links(
         nodes=tuple(nodes),
-        inputs=tuple([tuple([index_of[name] for name in node.inputs]) for node in nodes]),
-        outputs=tuple([tuple([index_of[name] for name in node.outputs]) for node in nodes]),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
         parents=tuple(parents),
         children=tuple(map(tuple, children)),
-        names=tuple(index_of),
+        names=names,
         producers=tuple(producers),
         consumers=tuple(map(tuple, consumers)),
-        results=tuple(results),
-        made=frozenset(producer_of),
-        free_inputs=tuple([name for name in index_of if base_name(name) not in producer_of]),
+        results=tuple([made is not None and not is_used[dataset] for made, dataset in zip(producers, dataset_of, strict=True)]),
+        free_inputs=tuple([name for name, dataset in zip(names, dataset_of, strict=True) if makers[dataset] is None]),
         confirmed=tuple(dict.fromkeys([name for node in nodes for name in node.confirms])),
         with_parameters=tuple([node for node in nodes if any(map(is_parameter, node.inputs))]),
     )
+
+
+def _datasets(names: Sequence[str]) -> Sequence[int]:
+    """Return for each name the first of the names that are the same dataset in any format."""
+    if TRANSCODING not in "".join(names):
+        return range(len(names))
+    first: dict[str, int] = {}
+    return [first.setdefault(base_name(name), index) for index, name in enumerate(names)]

@@ -64,9 +64,10 @@ def wire(nodes: Sequence[Node]) -> Wiring:
         CircularDependencyError: some nodes depend on each other.
         PipelineError: two nodes have the same name or the same output, or a dataset is used with and without a format.
     """
-    inputs = frozenset([name for node in nodes for name in node.inputs])
-    outputs = frozenset([name for node in nodes for name in node.outputs])
-    transcoded = _transcoded(inputs, outputs)
+    loaded = [name for node in nodes for name in node.inputs]
+    saved = [name for node in nodes for name in node.outputs]
+    inputs, outputs = frozenset(loaded), frozenset(saved)
+    transcoded = _transcoded(loaded, saved)
     input_bases = frozenset(map(base_name, inputs)) if transcoded else inputs
     positions, producers = _index(nodes, with_formats=bool(transcoded))
     given = Wiring(tuple(nodes), positions, producers, inputs, outputs, input_bases, transcoded)
@@ -128,8 +129,8 @@ def union(ones: Iterable[Node], others: Iterable[Node]) -> list[Node]:
     return nodes
 
 
-def _transcoded(*names: frozenset[str]) -> frozenset[str]:
-    return frozenset([base_name(name) for some in names for name in some if TRANSCODING in name])
+def _transcoded(*names: list[str]) -> frozenset[str]:
+    return frozenset([base_name(name) for some in names if TRANSCODING in "".join(some) for name in some if TRANSCODING in name])
 
 
 def _index(nodes: Sequence[Node], *, with_formats: bool) -> tuple[dict[str, int], dict[str, int]]:

@@ -200,15 +200,13 @@ def _plan_datasets(links: Links, known: Sequence[Capabilities | None]) -> tuple[
 
 def _require_known(links: Links, catalog: Catalog) -> None:
     """Raise if nodes load unknown datasets, naming each dataset with the first node that loads it."""
-    free = [index for index, producer in enumerate(links.producers) if producer is None]
-    missing = {
-        links.names[index]: links.nodes[links.consumers[index][0]].name
-        for index in free
-        if base_name(links.names[index]) not in links.made and links.names[index] not in catalog
-    }
-    if not missing:
+    unknown = {name for name in links.free_inputs if name not in catalog}
+    if not unknown:
         return
-    known = [*catalog, *sorted(links.made)]
+    used = zip(links.names, links.consumers, strict=True)
+    missing = {name: links.nodes[consumers[0]].name for name, consumers in used if name in unknown}
+    made = {base_name(name) for name, producer in zip(links.names, links.producers, strict=True) if producer is not None}
+    known = [*catalog, *sorted(made)]
     first, node_name = next(iter(missing.items()))
     close = close_names(first, known)
     listed = ", ".join(f"'{name}' (needed by node '{node}')" for name, node in missing.items())
