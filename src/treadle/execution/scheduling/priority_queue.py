@@ -53,7 +53,7 @@ class PriorityQueue:
         if self._added:
             return [self.pop() for _ in range(min(count, len(self)))]
         taken = self._sorted[: -count - 1 : -1]
-        del self._sorted[-count:]
+        del self._sorted[len(self._sorted) - len(taken) :]
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:

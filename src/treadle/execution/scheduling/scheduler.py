@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FailurePolicy", "InvalidTransitionError", "NodeState", "Scheduler"]
 
+_TAKEN_TOGETHER = 32
+"""Number of nodes that are taken from a queue at once: those behind one that needs a job of its own are put back."""
+
 
 class Scheduler(SchedulerMoves):
     """Decide when and where each node runs.
@@ -350,12 +353,12 @@ class Scheduler(SchedulerMoves):
         Returns:
             False if the first node needs a job of its own.
         """
-        room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
-        most = len(queue)  # for one worker
-        turns = [(level, order) for jobs, order, _worker, _state in room for level in range(jobs, min(depth, jobs + most))]
-        nodes = self._take_independent(queue, len(turns))
-        if not nodes:
+        if self._needs_own_job(queue.head()[1]):
             return False
+        room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
+        nodes = self._take_independent(queue, sum([depth - jobs for jobs, _order, _worker, _state in room]))
+        most = len(nodes)  # for one worker
+        turns = [(level, order) for jobs, order, _worker, _state in room for level in range(jobs, min(depth, jobs + most))]
         if len(room) > 1:
             turns.sort()
         shares: dict[int, list[int]] = {order: [] for _jobs, order, _worker, _state in room}
@@ -379,21 +382,25 @@ class Scheduler(SchedulerMoves):
             queue: ready nodes, and stale entries, which are removed.
             count: the largest number of nodes.
         """
-        states, planned, values, ready = self._states, self._plan.nodes, self._values, NodeState.READY
+        states, ready = self._states, NodeState.READY
         taken: dict[int, None] = {}
-        while len(taken) < count and (entries := queue.take(count - len(taken))):
+        while len(taken) < count and (entries := queue.take(min(_TAKEN_TOGETHER, count - len(taken)))):
             for place, (_priority, node) in enumerate(entries):
                 if states[node] is not ready or node in taken:
                     continue
-                each = planned[node]
-                if node in self._single_node_jobs or (len(each.children) == 1 and self._may_join(each.children[0])):
-                    queue.put_back(entries[place:])
-                    return list(taken)
-                if each.inputs and values.are_missing(each.inputs):
+                if self._needs_own_job(node):
                     queue.put_back(entries[place:])
                     return list(taken)
                 taken[node] = None
         return list(taken)
+
+    def _needs_own_job(self, node: int) -> bool:
+        """Return whether a ready node may not share a job with others: its child may join it, or its values are missing."""
+        planned = self._plan.nodes[node]
+        children = planned.children
+        if node in self._single_node_jobs or (len(children) == 1 and self._may_join(children[0])):
+            return True
+        return bool(planned.inputs) and self._values.are_missing(planned.inputs)
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         planned = self._plan.nodes[first]

@@ -24,6 +24,7 @@ from treadle.execution.scheduling.instructions import (
     SkipNode,
     TransferValue,
 )
+from treadle.execution.scheduling.priority_queue import PriorityQueue
 from treadle.execution.scheduling.queues import ReadyQueues
 from treadle.execution.scheduling.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
 from treadle.execution.scheduling.states import ValueState
@@ -381,6 +382,20 @@ def test_nodes_that_need_a_job_of_their_own_end_the_job_before(schedule):
     policies = [None, None, None, None, NodePolicy(retries=1), None]
     scheduler = schedule(wiring, depth=8, policies=policies)
     assert jobs(scheduler) == [(1, (1, 2)), (1, (0, 3)), (1, (4,)), (1, (5,))]
+
+
+def test_nodes_behind_one_that_needs_a_job_of_its_own_stay_in_the_queue(schedule):
+    """For each of many short chains, the scheduler does not take all the nodes that a worker may hold, only to put them back."""
+    wiring = []
+    for chain in range(0, 600, 3):
+        start, end, alone = (chr(0x4E00 + chain + each) for each in range(3))
+        wiring += [("", start), (start, end), ("", alone)]
+    scheduler = schedule(wiring, depth=256, weights=[1.0 + (node % 3 == 2) for node in range(600)])
+    taken = []
+    original = PriorityQueue.take
+    with patch.object(PriorityQueue, "take", lambda queue, count: taken.append(original(queue, count)) or taken[-1]):
+        assert len(jobs(scheduler)) > 200
+    assert sum(map(len, taken)) < 20 * len(wiring)
 
 
 def test_a_node_whose_input_must_be_loaded_first_shares_no_job(schedule):
