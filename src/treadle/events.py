@@ -103,6 +103,8 @@ class RunStarted(NamedTuple):
     """Names of all the nodes of the run, in plan order."""
     reason: str | None = None
     """Why this runner was chosen, if `runner="auto"` chose it."""
+    start_method_reason: str | None = None
+    """Why this start method was chosen; None if the caller or the application has set it."""
 
 
 class WorkerStart(NamedTuple):

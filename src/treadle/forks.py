@@ -15,11 +15,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _Lock = TypeVar("_Lock")
 
@@ -172,6 +173,24 @@ _threads: WeakSet[ForkSafeThread] = WeakSet()
 def fork_safe_threads() -> set[int]:
     """Return the system's ids of running threads that end before a fork."""
     return {native_id for thread in list(_threads) if (native_id := thread.native_id) is not None}
+
+
+@contextmanager
+def ready_to_fork() -> Iterator[None]:
+    """Keep the threads ended and the idle connections closed inside the block, as during a fork.
+
+    Several forks inside it end the threads once, and what is open inside it is what a forked child would inherit.
+    """
+    threads = list(_threads)
+    for thread in threads:
+        thread.before_fork()
+    try:
+        for owner in list(_closeables):
+            owner.close()
+        yield
+    finally:
+        for thread in threads:
+            thread.after_fork_in_parent()
 
 
 class _Process:

@@ -150,7 +150,7 @@ def test_a_file_of_flags(lane, has_flag):
         flags += ["  runner_params: {max_workers: 1, start_method: spawn}"]
     (lane.root / "flags.yml").write_text("\n".join(["run:", *flags]))
     lane.kedro("--config=flags.yml")
-    said = "(spawn)" if has_flag("--runner-params") else "workers (fork)"
+    said = "(spawn)" if has_flag("--runner-params") else "workers (fork: the fastest method"
     assert any("Running 2 nodes: parallel runner" in line and said in line for line in lane.lines("run.log"))
     assert json.loads((lane.root / "data/right.json").read_text()) == [2, 4, 6]
 

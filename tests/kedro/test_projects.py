@@ -228,13 +228,13 @@ def test_without_a_wish_workers_are_forked_from_a_quiet_process(lane):
     """Where no other thread is alive, `kedro run` forks its workers, as Kedro's own runner does; where one is, it does not."""
     runner = "--runner=treadle.kedro.ParallelRunner"
     lane.kedro(runner, "--tags=sides")
-    assert any("2 workers (fork)" in line for line in lane.lines("run.log"))
+    assert any("2 workers (fork: the fastest method, and safe" in line for line in lane.lines("run.log"))
     hooks = lane.root / "src/lane/hooks.py"
     started = "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     hooks.write_text(hooks.read_text() + f"\nif not multiprocessing.parent_process():\n    {started}")
     hooks.write_text("import multiprocessing\n" + hooks.read_text())
     lane.kedro(runner, "--tags=sides")
-    assert any("2 workers (forkserver)" in line for line in lane.lines("run.log"))
+    assert any("2 workers (forkserver: the safe default, because another thread" in line for line in lane.lines("run.log"))
 
 
 POLICIES = """

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import treadle
-from treadle.execution.processes.start_method import _has_threads
-from treadle.forks import ForkSafeThread, fork_safe, fork_safe_threads
+from treadle.execution.processes.start_method import other_thread
+from treadle.forks import ForkSafeThread, fork_safe, fork_safe_threads, ready_to_fork
 
 
 @pytest.mark.parametrize("kind", [threading.Lock, threading.RLock, threading.Condition])
@@ -42,7 +42,7 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_forked_child(kind):
 
 def test_a_thread_that_ends_before_a_fork():
     """It ends and is started again around a fork, in the parent only; it does not count as a thread that a fork would meet."""
-    log, begun, alone = [], threading.Semaphore(0), not _has_threads()
+    log, begun, alone, other = [], threading.Semaphore(0), _is_alone(), other_thread()
 
     def work(ending):
         log.append("begin")
@@ -54,7 +54,7 @@ def test_a_thread_that_ends_before_a_fork():
     thread.start()
     assert begun.acquire(timeout=20)
     assert fork_safe_threads() == {thread.native_id}
-    assert _has_threads() is not alone
+    assert other_thread() == other
     with warnings.catch_warnings():
         if alone:
             warnings.simplefilter("error")  # Python 3.12 warns of a fork beside another thread
@@ -112,6 +112,33 @@ def test_a_thread_goes_on_after_two_forks_at_once():
     thread.after_fork_in_parent()
     assert thread.native_id is not None
     assert thread.stop(20)
+
+
+def test_several_forks_end_a_thread_once():
+    """Those inside `ready_to_fork`: the thread is started again after the block."""
+    begun = []
+
+    def work(ending):
+        begun.append(ending)
+        ending.wait()
+
+    thread = ForkSafeThread(work, "own", lambda: None)
+    thread.start()
+    with ready_to_fork():
+        for _ in range(2):
+            assert thread.native_id is None
+            thread.before_fork()
+            thread.after_fork_in_parent()
+        assert len(begun) == 1
+    assert thread.native_id is not None
+    assert thread.stop(20)
+    assert len(begun) == 2
+
+
+def _is_alone():
+    """Return whether this process has one thread only; numeric libraries that other tests have imported may have started some."""
+    tasks = Path("/proc/self/task")
+    return (len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()) == 1
 
 
 def _forked(log):

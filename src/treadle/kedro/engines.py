@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, choose_start_method
+from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE
 from treadle.execution.runners.auto import AutoRunner
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.parallel import ParallelRunner
@@ -40,14 +40,11 @@ class KedroEngine(ParallelRunner):
 
     def __init__(self, max_workers: int | None, start_method: str | None, **limits: Any) -> None:
         super().__init__(max_workers, start_method, **limits)
-        self._requested_start_method = start_method
         self._max_workers_limit = self.max_workers
 
     def use(self, project: KedroProject, plan: Plan) -> None:
         """Set the project of the next run's workers, and limit their number to those that the plan can keep busy."""
         self._project = project
-        if self._executor is None:
-            self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
         if not self._keeps_workers:
             self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
 

@@ -66,8 +66,8 @@ class ParallelRunner(AbstractRunner):
         max_workers: number of processes; by default, the number of cores that this process can use.
         is_async: load inputs and save outputs in threads, as with Kedro's `--async`.
         start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; then `TREADLE_START_METHOD`, then Kedro's own
-            `KEDRO_MP_CONTEXT`, then the one that the application set, then fork while no other thread is alive, as under
-            Kedro's own runner, then the platform's safe default.
+            `KEDRO_MP_CONTEXT`, then the one that the application set, then fork where it is certain to be safe, then the
+            platform's safe default.
         resources: the limits of resources that running nodes share: `{"gpu": 1, "memory": "16GB"}`.
         on_failure: `"continue"` to run the nodes that do not depend on a failed one.
         exchange_memory: limit for the values of memory datasets, in bytes or as `"4GB"`; values beyond it go to temporary
@@ -113,7 +113,7 @@ class ParallelRunner(AbstractRunner):
             max_nodes_per_worker=max_nodes_per_worker,
             max_worker_memory=max_worker_memory,
         )
-        if choose_start_method(start_method, prefer_fork=True).method is StartMethod.FORKSERVER:
+        if choose_start_method(start_method).method is StartMethod.FORKSERVER:
             _start_forkserver()
         self._recipes: dict[int, dict[str, ConfigRecipe]] = {}
 

@@ -76,7 +76,8 @@ class LogObserver:
         if not event.nodes:
             return
         workers = f", {event.workers} workers" if event.workers > 1 else ""
-        method = f" ({event.start_method})" if event.start_method else ""
+        methods = [each for each in (event.start_method, event.start_method_reason) if each]
+        method = f" ({': '.join(methods)})" if methods else ""
         nodes = "1 node" if len(event.nodes) == 1 else f"{len(event.nodes)} nodes"
         chosen = f" ({event.reason})" if event.reason else ""
         self.logger.info("Running %s: %s runner%s%s%s.", nodes, event.runner, workers, method, chosen)

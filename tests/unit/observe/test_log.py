@@ -54,6 +54,12 @@ def test_one_worker_and_one_node_are_said_plainly(observe, caplog):
     assert caplog.messages == ["Running 1 node: sequential runner."]
 
 
+def test_the_reason_for_an_inferred_start_method(observe, caplog):
+    """The first line says why workers are, or are not, forked."""
+    observe(RunStarted("id", 100.0, "parallel", "forkserver", 2, ("a", "b"), None, "the safe default, because … is open"))
+    assert caplog.messages == ["Running 2 nodes: parallel runner, 2 workers (forkserver: the safe default, because … is open)."]
+
+
 def test_the_reason_for_a_chosen_runner(observe, caplog):
     """Under `runner="auto"`, the first line says why this runner was chosen."""
     observe(RunStarted("id", 100.0, "sequential", None, 1, ("a", "b"), "0.1 s expected, 0.5 s in 2 processes"))

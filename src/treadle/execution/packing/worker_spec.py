@@ -71,6 +71,17 @@ def _main_file() -> str | None:
     return os.path.abspath(file) if file is not None else None
 
 
+def package_name(project: ProjectSetup | None) -> str | None:
+    """Return the name of the project's package; None if there is no project.
+
+    Args:
+        project: configures the project of another framework; None for a Treadle project.
+    """
+    if project is not None:
+        return project.package_name
+    return configured_project().package_name if is_configured() else None
+
+
 def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, environment: bool = True) -> str:
     """Return a fingerprint that changes when warm workers would differ from newly started ones; for this process only.
 
@@ -83,7 +94,7 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
         environment: include the environment and the working directory; False for workers that have their own.
     """
     facts: list[object] = []
-    package = project.package_name if project is not None else configured_project().package_name if is_configured() else None
+    package = package_name(project)
     if package is not None:
         from treadle.project.code import code_stamp  # imported late: a script has no project
 

@@ -99,6 +99,11 @@ class Scratch:
         self.unlock()
 
 
+def is_in_scratch(path: str) -> bool:
+    """Return whether a file belongs to a scratch directory of this user, or is one."""
+    return f"{os.sep}{_PREFIX}{os.getuid()}-" in path
+
+
 def adopt_multiprocessing_folder() -> None:
     """Give multiprocessing a scratch directory as its temporary directory, which holds the socket of a forkserver.
 

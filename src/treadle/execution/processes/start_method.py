@@ -1,12 +1,12 @@
 """Choose the multiprocessing start method of a pool.
 
 The first of these decides: the caller's argument, `TREADLE_START_METHOD`, the method that the application set with
-`multiprocessing.set_start_method`, the platform's safe default.
+`multiprocessing.set_start_method`. If none of them is set, workers are forked where that is certain to be safe (`against_fork`),
+because a fork starts them several times faster than any other method; otherwise the platform's safe default is used.
 
 If the application's method is fork, it is replaced by forkserver while other threads are alive, because a forked child inherits
 the locks that those threads hold. (Any library that creates a `multiprocessing.Lock()` sets the platform's default, often fork,
-without the application's knowledge.) A caller may prefer fork if it is safe: it starts workers several times faster than any
-other method. Runs in the parent. State: none.
+without the application's knowledge.) Runs in the parent. State: none. Neighbour: `open_descriptors.py`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
+from treadle.execution.processes.open_descriptors import find_descriptor_at_risk
 from treadle.execution.processes.system_file import read_text
-from treadle.forks import fork_safe_threads, is_worker
+from treadle.execution.processes.thread_pools import find_thread_pools
+from treadle.forks import fork_safe_threads, is_worker, ready_to_fork
 from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
@@ -98,10 +100,17 @@ def multiprocessing_folder() -> str:
 
 
 class StartMethodChoice(NamedTuple):
-    """A start method and the reason for it, in words for `treadle info` and the record of a session."""
+    """A start method, and why it was chosen.
+
+    Attributes:
+        method: the method.
+        reason: why, in words for `treadle info`, the log and the record of a session.
+        is_inferred: whether neither the caller nor the environment nor the application has set a method.
+    """
 
     method: StartMethod
     reason: str
+    is_inferred: bool = False
 
 
 def available_start_methods() -> tuple[StartMethod, ...]:
@@ -110,12 +119,23 @@ def available_start_methods() -> tuple[StartMethod, ...]:
     return tuple(method for method in StartMethod if method.value in offered)
 
 
-def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fork: bool = False) -> StartMethodChoice:
+def check_start_method(requested: str | StartMethod | None) -> None:
+    """Check the name of a start method before it is needed.
+
+    Args:
+        requested: the caller's argument; None for the one that the environment sets, if any.
+
+    Raises:
+        RunnerError: the method is unknown, or the platform does not offer it, or this process may not use it.
+    """
+    _explicit(requested)
+
+
+def choose_start_method(requested: str | StartMethod | None = None) -> StartMethodChoice:
     """Choose the start method of a pool.
 
     Args:
         requested: `"fork"`, `"spawn"`, `"forkserver"`, `"loky"`, or None to infer it.
-        prefer_fork: choose fork if the method is inferred and `may_fork` returns True.
 
     Returns:
         The method and the reason. The process-wide default does not change.
@@ -123,39 +143,47 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
     Raises:
         RunnerError: the method is unknown, or the platform does not offer it.
     """
-    nested = is_worker()
-    if requested is not None:
-        return _requested(requested, nested=nested)
+    if (explicit := _explicit(requested)) is not None:
+        return explicit
+    fixed = cast("str | None", multiprocessing.get_start_method(allow_none=True))
+    if fixed == "fork" and (is_worker() or other_thread() is not None):
+        return StartMethodChoice(
+            safe_start_method(), "the application's default is fork, which is not safe while other threads are alive"
+        )
+    if fixed is not None:
+        return StartMethodChoice(StartMethod(fixed), "set by the application with multiprocessing.set_start_method")
+    if sys.platform != "linux":
+        default = StartMethod.SPAWN if sys.platform == "darwin" else safe_start_method()
+        return StartMethodChoice(default, "the safe default of this platform", is_inferred=True)
+    if (found := against_fork()) is not None:
+        return StartMethodChoice(safe_start_method(), f"the safe default, because {found}", is_inferred=True)
+    reason = "the fastest method, and safe because no other thread is alive and nothing is open that a worker could damage"
+    return StartMethodChoice(StartMethod.FORK, reason, is_inferred=True)
+
+
+def safe_start_method() -> StartMethod:
+    """Return the fastest method that is safe in every process."""
+    return StartMethod.FORKSERVER if StartMethod.FORKSERVER in available_start_methods() else StartMethod.SPAWN
+
+
+def _explicit(requested: str | StartMethod | None) -> StartMethodChoice | None:
+    """Return the method that the caller or the environment has set; None if neither has."""
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
+    if requested is not None:
+        method = _parse(requested, "the start_method argument")
+        if method is StartMethod.FORK and is_worker():
+            msg = (
+                "This process is a worker itself, and its other threads may hold locks that a forked process would inherit. So a "
+                f"runner cannot fork from a worker. Leave start_method out, or use '{safe_start_method().value}'."
+            )
+            raise RunnerError(msg, name=method.value)
+        return StartMethodChoice(method, "requested by the start_method argument")
     if from_environment:
         method = _parse(from_environment, ENVIRONMENT_VARIABLE)
-        if nested and method is StartMethod.FORK:
-            method, reason = _without_fork(), f"{ENVIRONMENT_VARIABLE} is fork, which is not safe in a worker"
-        else:
-            reason = f"set by {ENVIRONMENT_VARIABLE}"
-        return StartMethodChoice(method, reason)
-    fixed = cast("str | None", multiprocessing.get_start_method(allow_none=True))
-    if prefer_fork and fixed in (None, "fork") and may_fork():
-        return StartMethodChoice(StartMethod.FORK, "the fastest method, and safe because no other thread is alive")
-    if fixed is not None:
-        if fixed == "fork" and (nested or _has_threads()):
-            return StartMethodChoice(
-                _without_fork(), "the application's default is fork, which is not safe while other threads are alive"
-            )
-        return StartMethodChoice(StartMethod(fixed), "set by the application with multiprocessing.set_start_method")
-    default = StartMethod.SPAWN if sys.platform == "darwin" else _without_fork()
-    return StartMethodChoice(default, "the safe default of this platform")
-
-
-def _requested(requested: str | StartMethod, *, nested: bool) -> StartMethodChoice:
-    method = _parse(requested, "the start_method argument")
-    if nested and method is StartMethod.FORK:
-        msg = (
-            "This process is a worker itself, and its other threads may hold locks that a forked process would inherit. So a "
-            f"runner cannot fork from a worker. Leave start_method out, or use '{_without_fork().value}'."
-        )
-        raise RunnerError(msg, name=method.value)
-    return StartMethodChoice(method, "requested by the start_method argument")
+        if method is StartMethod.FORK and is_worker():
+            return StartMethodChoice(safe_start_method(), f"{ENVIRONMENT_VARIABLE} is fork, which is not safe in a worker")
+        return StartMethodChoice(method, f"set by {ENVIRONMENT_VARIABLE}")
+    return None
 
 
 @contextmanager
@@ -173,44 +201,47 @@ def default_start_method_unchanged() -> Iterator[None]:
             multiprocessing.set_start_method(None, force=True)
 
 
-def may_fork() -> bool:
-    """Return whether a fork is safe now: on Linux, if all other threads belong to libraries that handle forks.
+def against_fork() -> str | None:
+    """Return what makes a fork of this process unsafe now, in words; None if it is certainly safe.
 
-    Those are Treadle's own (`treadle.forks`), the idle threads of OpenBLAS, which numpy starts at import, and jemalloc's. All of
-    them end before a fork and are started again after it. Any other thread may hold a lock that would never be released in the
-    child.
+    A fork is certainly safe if there is no other thread whose locks would never be released in the child, and nothing is open
+    that the child could damage.
+    """
+    if is_worker():
+        return "this process is a worker itself"
+    if (name := other_thread()) is not None:
+        return f"another thread is alive ({name!r})"
+    with ready_to_fork():
+        return find_descriptor_at_risk()
+
+
+def other_thread() -> str | None:
+    """Return the name of another thread that a forked child would not have; None if there is none.
+
+    Threads that end before a fork, and are started again after it, do not count: Treadle's own (`treadle.forks`), the idle
+    threads of OpenBLAS, which numpy starts at import, and jemalloc's.
     """
     own = fork_safe_threads()
-    if sys.platform != "linux" or threading.active_count() - len(own) > 1:
-        return False
+    others = [each for each in threading.enumerate() if each is not threading.current_thread() and each.native_id not in own]
+    if others or sys.platform != "linux":  # elsewhere only Python's threads are known
+        return others[0].name if others else None
     try:
-        tasks = [task for task in os.listdir("/proc/self/task") if int(task) not in own]
-        names = [read_text(f"/proc/self/task/{task}/comm").strip() for task in tasks]
-    except OSError:  # a thread has just ended, or /proc is missing: assume that a fork is not safe
-        return False
-    others = sum(name not in _FORK_SAFE_THREADS for name in names) - 1
-    return others <= 0 or others <= _openblas_threads()
+        tasks = [int(task) for task in os.listdir("/proc/self/task")]
+        natives = [_name(task) for task in tasks if task not in own and task != threading.get_native_id()]
+    except OSError:  # a thread has just ended, or /proc is missing
+        return "unknown"
+    natives = sorted(name for name in natives if name not in _FORK_SAFE_THREADS)
+    return natives[0] if natives and len(natives) > _openblas_threads() else None
+
+
+def _name(task: int) -> str:
+    return read_text(f"/proc/self/task/{task}/comm").strip()
 
 
 def _openblas_threads() -> int:
     """Return the number of OpenBLAS threads besides the calling one, in builds that have a thread pool."""
-    from threadpoolctl import threadpool_info
-
-    libraries = [each for each in threadpool_info() if each.get("internal_api") == "openblas"]
-    return sum(each["num_threads"] - 1 for each in libraries if each.get("threading_layer") == "pthreads")
-
-
-def _has_threads() -> bool:
-    """Return whether this process has other threads that a fork would meet, including native threads of numeric libraries."""
-    own = len(fork_safe_threads())
-    try:
-        return len(os.listdir("/proc/self/task")) - own > 1
-    except OSError:  # without /proc, only Python threads can be counted
-        return threading.active_count() - own > 1
-
-
-def _without_fork() -> StartMethod:
-    return StartMethod.FORKSERVER if StartMethod.FORKSERVER in available_start_methods() else StartMethod.SPAWN
+    libraries = [each for each in find_thread_pools() if each.internal_api == "openblas"]
+    return sum(each.num_threads - 1 for each in libraries if each.threading_layer == "pthreads")
 
 
 def _parse(value: str | StartMethod, source: str) -> StartMethod:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.processes.start_method import choose_start_method
+from treadle.execution.processes.start_method import check_start_method
 from treadle.execution.runners.arguments import checked_memory, checked_workers
 from treadle.execution.runners.estimates import ENOUGH_RUNS, PARALLEL, SEQUENTIAL, THREAD, choose_runner_for
 from treadle.execution.runners.limits import run_limits
@@ -79,7 +79,7 @@ class AutoRunner(Runner):
         super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
         self._options: dict[str, Any] = {"is_async": is_async, "resources": resources, "on_failure": on_failure, "seed": seed}
         self._process_options: dict[str, Any] = {"start_method": start_method, "exchange_memory": exchange_memory}
-        choose_start_method(start_method)  # raises here for an unknown method, before a run starts
+        check_start_method(start_method)  # raises here for an unknown method, before a run starts
         checked_memory(exchange_memory)
         self.latest: Choice | None = None
         """What it chose for its latest run, and why."""
@@ -103,13 +103,13 @@ class AutoRunner(Runner):
         with self._run_lock.held():
             choice = self._choose(bundle.plan, past_runs)
             runner = self._opened(choice)
-            self.start_method = None
+            self.start_method = self.start_method_reason = None
             if choice.runner != PARALLEL:
                 bundle = bundle.changed(state=None)  # every node uses the dataset objects of this process
             try:
                 result = runner.run_bundle(bundle, observers, durations, reason=choice.reason, **options)
             finally:
-                self.start_method = runner.start_method
+                self.start_method, self.start_method_reason = runner.start_method, runner.start_method_reason
             if runner.last_run is not None:
                 self._own_runs = [runner.last_run, *self._own_runs][:_MOST_KEPT]
         return result

@@ -80,6 +80,8 @@ def choose_runner(runner: str | Runner | type[Any] | None, params: Mapping[str, 
     path = f"{kind.__module__}.{kind.__qualname__}"
     name = str(getattr(runner, "name", path)) if path.startswith(_BUILT_IN_PREFIX) else path
     values = {each: getattr(runner, each, None) for each in _accepted_parameters(kind)}
+    if getattr(runner, "start_method_reason", None) is not None:
+        values["start_method"] = None  # it was inferred, for this process only
     return RunnerChoice(name, {each: value for each, value in values.items() if value is not None}, runner)
 
 

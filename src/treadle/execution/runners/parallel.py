@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from treadle.execution.processes.cores import usable_cores
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
-from treadle.execution.processes.start_method import StartMethod, choose_start_method
+from treadle.execution.processes.start_method import (
+    StartMethod,
+    StartMethodChoice,
+    check_start_method,
+    choose_start_method,
+    safe_start_method,
+)
 from treadle.execution.runners.arguments import checked_memory, checked_recycling, checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
 from treadle.forks import fork_safe
@@ -37,8 +43,8 @@ class ParallelRunner(Runner):
 
     Args:
         max_workers: number of processes; None for the number of cores that the process may use.
-        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; None to choose a safe one
-            (see `treadle.execution.processes.start_method`).
+        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; None for fork where it is certain to be safe, otherwise the
+            platform's safe default (see `treadle.execution.processes.start_method`).
         is_async: load a node's inputs concurrently, and save its outputs concurrently.
         resources: the total of each resource that running nodes may use: `{"gpu": 1, "memory": "16GB"}`.
         on_failure: `"continue"` to run the nodes that do not depend on a failed node.
@@ -83,7 +89,7 @@ class ParallelRunner(Runner):
         self._early_lock = fork_safe(threading.Lock())
         self._exchange_memory = checked_memory(exchange_memory)
         self._recycling = checked_recycling(max_nodes_per_worker, max_worker_memory)
-        choose_start_method(start_method)  # raises here for an unknown method, before a run starts
+        check_start_method(start_method)  # raises here for an unknown method, before a run starts
 
     def _get_executor(self, plan: Plan) -> Executor:
         from treadle.execution.packing.worker_spec import fingerprint
@@ -106,7 +112,7 @@ class ParallelRunner(Runner):
     @contextmanager
     def start_early(self, files: Iterable[str]) -> Iterator[None]:
         """Start the forkserver, or some workers. They import large libraries while this process imports the pipelines."""
-        method = choose_start_method(self._requested).method
+        method = self._choose_start_method().method
         if self._executor is not None or method.child_inherits:
             yield
             return
@@ -137,13 +143,30 @@ class ParallelRunner(Runner):
                 self._early = self._fingerprint = fingerprint((), self._project)
                 self._make_executor().launch(lambda: count, imports)
 
+    def _choose_start_method(self) -> StartMethodChoice:
+        """Choose the start method; a fork that is inferred must also fit this runner's options and the nodes of its pipelines."""
+        choice = choose_start_method(self._requested)
+        if not (choice.is_inferred and choice.method.child_inherits):
+            return choice
+        from treadle.execution.packing.own_generators import find_own_generator
+
+        if self._recycling is not None:  # a later fork may be unsafe; besides, the limit of memory would count what a fork shares
+            found = "workers are replaced during the run"
+        elif (generator := find_own_generator(self._modules, self._project)) is not None:
+            found = f"forked workers would all draw the same numbers from {generator}"
+        else:
+            return choice
+        return choice._replace(method=safe_start_method(), reason=f"the safe default, because {found}")
+
     def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""
         return self._make_executor()
 
     def _make_executor(self) -> Executor:
-        method = choose_start_method(self._requested).method
+        choice = self._choose_start_method()
+        method = choice.method
         self.start_method = method.value
+        self.start_method_reason = choice.reason if choice.is_inferred else None
         if method is StartMethod.FORKSERVER:
             from treadle.execution.executors.loky.preload import start_forkserver
 
@@ -164,6 +187,7 @@ class ParallelRunner(Runner):
                 ),
                 self._exchange_memory,
                 self._recycling,
+                forks_if_safe=choice.is_inferred and method.child_inherits,
             )
         return executor
 

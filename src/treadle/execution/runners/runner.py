@@ -61,6 +61,7 @@ class Runner(ABC):
         name: the name in `session.run(runner=…)`.
         max_workers: maximum number of nodes that run at the same time.
         start_method: start method of worker processes; None if there are none.
+        start_method_reason: why that start method was chosen; None if the caller or the application has set it.
         is_async: whether a node's inputs are loaded concurrently, and its outputs saved concurrently, in threads.
         resources: the total of each resource that running nodes may use; None if it was not given.
         seed: seed of the nodes' random numbers; None if they are not seeded.
@@ -85,6 +86,7 @@ class Runner(ABC):
         self._failure_policy = checked_failure_policy(on_failure)
         self.seed = checked_seed(seed)
         self.start_method: str | None = None
+        self.start_method_reason: str | None = None
         self._executor: Executor | None = None
         self._process = os.getpid()
         self._executors_of_parent: list[object] = []  # in a forked child: kept, so that they are not garbage-collected there
@@ -275,7 +277,7 @@ class Runner(ABC):
 
     def _started(self, run_id: str, plan: Plan, at: float, reason: str | None = None) -> RunStarted:
         names = tuple([node.name for node in plan.nodes])
-        return RunStarted(run_id, at, self.name, self.start_method, self.max_workers, names, reason)
+        return RunStarted(run_id, at, self.name, self.start_method, self.max_workers, names, reason, self.start_method_reason)
 
     def _discard_inherited(self) -> None:
         """Drop the executor and the run in progress in a forked child: they belong to the parent."""

@@ -6,6 +6,6 @@ State: none.
 
 from __future__ import annotations
 
-from treadle.execution.worker.thread_pools import find_thread_pools
+from treadle.execution.processes.thread_pools import find_thread_pools
 
 find_thread_pools()

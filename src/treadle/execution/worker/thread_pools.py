@@ -1,14 +1,11 @@
-"""Limit the threads of numeric libraries in a worker.
-
-`limit_threads` runs in workers, `find_thread_pools` in the process that forks them: the parent under fork, or the forkserver.
-State: the thread pools that were found, and the environment.
-"""
+"""Limit the threads of numeric libraries in a worker. Runs in workers. State: the environment."""
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
+
+from treadle.execution.processes.thread_pools import inherited_thread_pools, numeric_libraries_loaded
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -31,38 +28,10 @@ def limit_threads(limit: int | None) -> None:
         return
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(limit))
-    if _some_are_loaded():  # inherited by a forked worker: they read the variables only when they are loaded
-        for library in _found or _find():
+    if numeric_libraries_loaded():  # inherited by a forked worker: they read the variables only when they are loaded
+        for library in inherited_thread_pools():
             if not (library.internal_api == "openblas" and _limited_before_start(library.dynlib, limit)):
                 library.set_num_threads(limit)
-
-
-def find_thread_pools() -> None:
-    """Find the thread pools of the loaded libraries, so that the workers that are forked next need not look for them.
-
-    That takes a millisecond. If no module was imported since the last call, no library was loaded either, and nothing is done.
-    """
-    if len(sys.modules) != _searched[0]:
-        _found[:] = _find() if _some_are_loaded() else []
-        _searched[0] = len(sys.modules)
-
-
-_found: list[Any] = []
-"""The thread pools that this process, or the one from which it was forked, has found."""
-
-_searched = [0]
-"""The number of imported modules when it last looked for them."""
-
-
-def _find() -> list[Any]:
-    from threadpoolctl import ThreadpoolController
-
-    found: list[Any] = ThreadpoolController().lib_controllers
-    return found
-
-
-def _some_are_loaded() -> bool:
-    return any(library in sys.modules for library in ("numpy", "scipy", "sklearn", "torch"))
 
 
 def _limited_before_start(openblas: Any, limit: int) -> bool:

@@ -292,13 +292,14 @@ class RunRecorder:
 
     def _run_started(self, event: RunStarted) -> None:
         self._places = {name: place for place, name in enumerate(event.nodes)}
+        reasons = {"runner_reason": event.reason, "start_method_reason": event.start_method_reason}
         self._record = self._record._replace(
             runner=event.runner,
             start_method=event.start_method,
             worker_count=event.workers,
             started=event.at,
             node_count=len(event.nodes),
-            params={**self._record.params, "runner_reason": event.reason} if event.reason else self._record.params,
+            params={**self._record.params, **{name: reason for name, reason in reasons.items() if reason}},
         )
 
     def _run_finished(self, event: RunFinished) -> None:

@@ -26,6 +26,7 @@ print(choice.method.value, choice.reason, multiprocessing.get_start_method(allow
 {teardown}
 """
 THREAD = "release = threading.Event()\nthread = threading.Thread(target=release.wait)\nthread.start()"
+DAEMON = "thread = threading.Timer(60, print)\nthread.daemon = True"
 END = "release.set()\nthread.join()"
 
 
@@ -83,21 +84,68 @@ def test_a_lock_that_fixes_the_default_changes_nothing():
     assert method is StartMethod.FORKSERVER
 
 
-def test_the_default_is_the_platforms_safe_method():
-    """On Linux that is forkserver; the choice does not set the process's default."""
-    method, reason, default = ask()
-    assert method is StartMethod.FORKSERVER
-    assert "safe default" in reason
+@pytest.mark.parametrize("setup", ["", "import numpy", "import logging\nlogging.basicConfig(filename='log')"])
+def test_a_plain_process_is_forked(setup, tmp_path, monkeypatch):
+    """On Linux it is, beside numpy's idle threads and an open log, too; the choice does not set the process's default."""
+    monkeypatch.chdir(tmp_path)
+    method, reason, default = ask(setup)
+    assert method is (StartMethod.FORK if sys.platform == "linux" else StartMethod.SPAWN)
+    assert "the fastest method, and safe because" in reason or sys.platform != "linux"
     assert default == "None"
 
 
-def test_without_forkserver_spawn_is_safe(monkeypatch):
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked unless the user asks for it")
+@pytest.mark.parametrize(
+    ("setup", "found"),
+    [
+        (f"{DAEMON}\nthread.name = 'beat'\nthread.start()", "another thread is alive ('beat')"),
+        (f"import numpy\n{DAEMON}\nthread.start()", "another thread is alive ("),
+        ("import socket\nopened = socket.socket()", "a socket, is open"),
+        ("import sqlite3\nopened = sqlite3.connect('rows.db')", "rows.db', is open"),
+        ("opened = open('written', 'w')", "written', is open"),
+        (f"opened = open({__file__!r})", "test_start_method.py', is open"),
+        ("import os\nopened = os.pipe()", "a pipe, is open"),
+        ("import os\nopened = os.open('.', os.O_RDONLY)", "the folder"),
+        ("import os\nopened = os.openpty()", "ptmx', is open"),
+        ("import os\nopened = os.pidfd_open(os.getpid())", "an object of the kernel (pidfd)"),
+    ],
+)
+def test_what_makes_a_fork_unsafe_is_named(setup, found, tmp_path, monkeypatch):
+    """Beside a thread, or with something open that a forked child could damage, forkserver is used, and the reason says why."""
+    monkeypatch.chdir(tmp_path)
+    method, reason, _ = ask(setup)
+    assert method is StartMethod.FORKSERVER
+    assert reason.startswith("the safe default, because")
+    assert found in reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked unless the user asks for it")
+def test_pipes_of_the_program_that_started_this_one_do_not_count():
+    """A pipe that this process was started with, such as that of make's job server, is open in every child of it anyway."""
+    ours, theirs = os.pipe()
+    try:
+        out = subprocess.run(
+            [sys.executable, "-c", ASK.format(setup="", argument="", teardown="")],
+            env={name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE},
+            pass_fds=(ours, theirs),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert out.startswith("fork|")
+
+
+def test_without_forkserver_spawn_is_safe(monkeypatch, tmp_path):
     """A platform without forkserver uses spawn."""
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda *, allow_none: None)
     assert available_start_methods() == (StartMethod.SPAWN, StartMethod.LOKY)
-    assert choose_start_method().method is StartMethod.SPAWN
+    with (tmp_path / "open").open("w"):  # so that this process is not forked
+        assert choose_start_method().method is StartMethod.SPAWN
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
@@ -126,19 +174,11 @@ def test_each_method_has_its_context(method):
     assert method in available_start_methods()
 
 
-def test_fork_is_preferred_where_it_is_safe():
-    """With `prefer_fork`, fork is chosen beside numpy's idle threads, and not beside any other thread."""
-    assert ask("import numpy", "prefer_fork=True")[0] is StartMethod.FORK
-    assert ask(f"import numpy\n{THREAD}", "prefer_fork=True", END)[0] is StartMethod.FORKSERVER
-    spawn = "multiprocessing.set_start_method('spawn')"
-    assert ask(spawn, "prefer_fork=True")[0] is StartMethod.SPAWN
-
-
 STARTS = """
 import multiprocessing
 from treadle import Catalog, ParallelRunner, Pipeline, node
 
-for asked in (None, "spawn", "loky", None):
+for asked in (None, "spawn", "loky", "forkserver", None):
     runner = ParallelRunner(max_workers=1, start_method=asked)
     runner.run(Pipeline([node(len, "text", "size")]), Catalog({"text": "abc"}))
     print(runner.start_method, multiprocessing.get_start_method(allow_none=True))
@@ -147,8 +187,11 @@ multiprocessing.set_start_method("spawn")
 
 
 def test_starting_workers_does_not_set_the_default():
-    """Workers of any method leave the application's default unset, so the next pool starts like the first."""
+    """Workers of any method leave the application's default unset, so the next pool starts like the first.
+
+    What they have left open, such as the pipe of the forkserver, does not count either.
+    """
     inherited = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
     done = subprocess.run([sys.executable, "-c", STARTS], env=inherited, check=True, capture_output=True, text=True)
-    default = "spawn" if sys.platform == "darwin" else "forkserver"
-    assert done.stdout.splitlines() == [f"{default} None", "spawn None", "loky None", f"{default} None"]
+    default = "fork" if sys.platform == "linux" else "spawn"
+    assert done.stdout.splitlines() == [f"{method} None" for method in (default, "spawn", "loky", "forkserver", default)]

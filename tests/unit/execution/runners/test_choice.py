@@ -43,6 +43,15 @@ def test_a_given_runner_stays_open():
     assert (choice.name, choice.params) == ("thread", {"max_workers": 2})
 
 
+def test_an_inferred_start_method_is_no_parameter():
+    """Another process infers its own, since a fork that is safe here may not be safe there."""
+    runner = ParallelRunner(2)
+    runner.start_method, runner.start_method_reason = "fork", "safe here"
+    assert choose_runner(runner).params == {"max_workers": 2}
+    runner.start_method_reason = None
+    assert choose_runner(runner).params == {"max_workers": 2, "start_method": "fork"}
+
+
 @pytest.mark.parametrize(
     ("runner", "name", "params"),
     [

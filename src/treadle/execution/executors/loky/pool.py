@@ -66,6 +66,7 @@ class LokyPool:
         method: how processes are started.
         make_spec: makes the specification of the workers from the path of the scratch directory.
         recycling: when a process is replaced; None for never.
+        forks_if_safe: whether fork was inferred, so that each start of processes checks whether it is still safe.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class LokyPool:
         method: StartMethod,
         make_spec: Callable[[str], ProcessSpec],
         recycling: Recycling | None = None,
+        *,
+        forks_if_safe: bool = False,
     ) -> None:
         # A process that may be replaced queues no jobs, and runs one node at a time.
         self.capabilities = Capabilities(
@@ -83,12 +86,13 @@ class LokyPool:
             recycles=recycling is not None,
             sets_up_project=not method.child_inherits,
             # A forked child inherits the import locks that other threads hold, and waits for them forever; `start` comes later,
-            # when the runs of other threads have imported what they need. Besides, it starts fast.
+            # when the runs of other threads have imported what they need. Besides, it starts fast, and as long as it exists, this
+            # process copies each page of memory that it writes to, such as those of the objects that an import uses.
             launch=None if method.child_inherits else self._launch,
             unreported=self._unreported_nodes,
         )
         self._recycling = recycling
-        self._slot_pool = SlotPool(max_workers, method, make_spec, self)
+        self._slot_pool = SlotPool(max_workers, method, make_spec, self, forks_if_safe=forks_if_safe)
         self._slots = self._slot_pool.slots
         self._run = 0
         self._running = False
@@ -328,6 +332,8 @@ def loky_executor(
     make_spec: Callable[[str], ProcessSpec],
     exchange_memory: int | None = None,
     recycling: Recycling | None = None,
+    *,
+    forks_if_safe: bool = False,
 ) -> Executor:
     """Make an executor that runs jobs in worker processes.
 
@@ -337,8 +343,9 @@ def loky_executor(
         make_spec: makes the specification of the workers from the path of the scratch directory.
         exchange_memory: bytes that values may take in memory; half of the memory that this process may use if None.
         recycling: when a process is replaced; None for never.
+        forks_if_safe: whether fork was inferred, so that each start of processes checks whether it is still safe.
     """
-    pool = LokyPool(max_workers, method, make_spec, recycling)
+    pool = LokyPool(max_workers, method, make_spec, recycling, forks_if_safe=forks_if_safe)
     try:
         store = SegmentStore(pool.spec.scratch, max_workers, exchange_memory)
     except BaseException:

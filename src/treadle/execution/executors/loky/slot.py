@@ -26,11 +26,12 @@ from treadle.execution.executors.loky.starting import (
 )
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.main_module import hidden_main
+from treadle.execution.processes.open_descriptors import own_descriptors
 from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod, default_start_method_unchanged, multiprocessing_folder
+from treadle.execution.processes.thread_pools import find_thread_pools
 from treadle.execution.worker.start import import_worker, run_worker
-from treadle.execution.worker.thread_pools import find_thread_pools
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Slot:
 
     Args:
         number: the worker's number, from 1.
-        method: how its process is started.
+        method: how its process is started; it may be changed for the next one.
     """
 
     def __init__(self, number: int, method: StartMethod) -> None:
@@ -80,7 +81,7 @@ class Slot:
         """The error that ends its process, as the process reported it."""
         self.wiring = b""
         """The pickled wiring of the last run that was sent to its process."""
-        self._method = method
+        self.method = method
         self._process: BaseProcess | None = None
         self._mark = ""
 
@@ -108,12 +109,12 @@ class Slot:
             prepared.enter_context(hidden_main())
             prepared.enter_context(default_start_method_unchanged())
             prepared.enter_context(interrupts_deferred())
-            prepared.enter_context(_fork_warning_silenced(self._method))
+            prepared.enter_context(_fork_warning_silenced(self.method))
             prepared.enter_context(daemons_may_have_children())
-            prepared.enter_context(interpreter_flags(self._method))
-            prepared.enter_context(flushable_streams(self._method))
+            prepared.enter_context(interpreter_flags(self.method))
+            prepared.enter_context(flushable_streams(self.method))
             arguments = (spec, self.number, connection, inherited, time.monotonic())
-            process = self._method.context().Process(target=run_worker, args=arguments)  # type: ignore[attr-defined]  # all concrete contexts have it
+            process = self.method.context().Process(target=run_worker, args=arguments)  # type: ignore[attr-defined]  # all concrete contexts have it
             process.start()
             self._process = process
 
@@ -123,7 +124,7 @@ class Slot:
         Returns:
             The thread.
         """
-        retired = Slot(self.number, self._method)
+        retired = Slot(self.number, self.method)
         retired.channel, self.channel = self.channel, None
         retired._process, self._process = self._process, None
         retired._mark = self._mark
@@ -230,7 +231,7 @@ def ensure_forkserver() -> None:
     adopt_multiprocessing_folder()
     multiprocessing_folder()  # a child process would use its parent's
     _ensure_resource_tracker()
-    with _STARTING, hidden_main(), default_start_method_unchanged():
+    with _STARTING, hidden_main(), default_start_method_unchanged(), own_descriptors():
         # Signals must not be blocked: the forkserver and all processes that it starts for other code would keep them blocked.
         forkserver.ensure_running()
 
@@ -244,7 +245,7 @@ def _ensure_resource_tracker() -> None:
     """
     from multiprocessing import resource_tracker
 
-    with interrupts_deferred():
+    with interrupts_deferred(), own_descriptors():
         resource_tracker.ensure_running()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import selectors
 import socket
@@ -24,18 +25,22 @@ from treadle.execution.processes.blackboard import Blackboard, FinishedNode, Wor
 from treadle.execution.processes.channel import Channel, ChannelClosedError
 from treadle.execution.processes.connection import Connection
 from treadle.execution.processes.interrupts import interrupts_deferred
+from treadle.execution.processes.open_descriptors import own_descriptors
 from treadle.execution.processes.scratch import Scratch, adopt_multiprocessing_folder
-from treadle.execution.processes.start_method import StartMethod
+from treadle.execution.processes.start_method import StartMethod, against_fork, safe_start_method
 from treadle.execution.processes.suspend import suspend_workers_too
 from treadle.execution.processes.watchdog import Watchdog
 from treadle.execution.protocol.messages import Hello, Stop
 from treadle.execution.worker.inherited import InheritedResources
+from treadle.forks import ready_to_fork
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from treadle.execution.protocol.messages import ProcessSpec
+
+_logger = logging.getLogger(__name__)
 
 
 class PoolCallbacks(Protocol):
@@ -62,38 +67,44 @@ class SlotPool:
         method: how processes are started.
         make_spec: makes the specification of the workers from the path of the scratch directory.
         callbacks: called for the events of workers.
+        forks_if_safe: whether fork was inferred. Then each start of workers checks whether it is still safe to fork, and if it is
+            not, the processes from then on are started with the safe method.
 
     Raises:
         OSError: this process has reached its limit of open files, or the file system is full.
     """
 
-    def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], ProcessSpec], callbacks: PoolCallbacks) -> None:
+    def __init__(
+        self,
+        size: int,
+        method: StartMethod,
+        make_spec: Callable[[str], ProcessSpec],
+        callbacks: PoolCallbacks,
+        *,
+        forks_if_safe: bool = False,
+    ) -> None:
         self._method = method
+        self._forks_if_safe = forks_if_safe
         self._callbacks = callbacks
         self._posted: dict[int, Slot] = {}  # slots with messages for the next `flush`, by number
         self._events: list[PoolEvent] = []  # what `wait` returns next
         self._arrived: tuple[Slot, Iterator[tuple[Any, list[int]]]] | None = None  # the messages that are being handled
         self._retiring: list[threading.Thread] = []  # each waits for a retired process to exit
         open_standard_descriptors()
-        with contextlib.ExitStack() as files:  # any step may fail at the limit of open files: close what is open then
+        # Any step may fail at the limit of open files: close what is open then.
+        with own_descriptors(), contextlib.ExitStack() as files:
             self._scratch = Scratch.create()
             files.callback(self._scratch.remove)
             self._watchdog = Watchdog(self._scratch.path)
             files.callback(self._watchdog.close)
-            if method is StartMethod.FORKSERVER:
-                adopt_multiprocessing_folder()
-            if (folder := method.folder()) is not None:
-                self._scratch.remove_together_with(folder)
+            self._prepare_folder()
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
             self._selector = files.enter_context(selectors.DefaultSelector())
             self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
             self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
             self._wake_write.setblocking(False)  # noqa: FBT003 - the same
             self.spec = make_spec(self._scratch.path)
-            if method is StartMethod.FORKSERVER:
-                from treadle.execution.executors.loky.preload import preload_forkserver
-
-                preload_forkserver()
+            self._prepare_forkserver()
             self.slots = {number: Slot(number, method) for number in range(1, size + 1)}
             files.callback(suspend_workers_too(self._pids))
             self._closed = False
@@ -122,12 +133,42 @@ class SlotPool:
             RunnerError: the scratch directory was removed, so a new process could not use it.
         """
         check_scratch(self._scratch, slots[0].number)
-        prepare_starts(self._method)
-        try:
-            for slot in slots:
-                self._start(slot)
-        finally:
-            self._watchdog.watch(self._pids())
+        with own_descriptors():
+            prepare_starts(self._method)
+            if self._forks_if_safe and (found := against_fork()) is not None:
+                self._stop_forking(found)
+                prepare_starts(self._method)
+        with own_descriptors(), ready_to_fork() if self._method.child_inherits else contextlib.nullcontext():
+            try:
+                for slot in slots:
+                    self._start(slot)
+            finally:
+                self._watchdog.watch(self._pids())
+
+    def _stop_forking(self, found: str) -> None:
+        """Start all further processes with the safe method; those that were forked stay."""
+        self._forks_if_safe = False
+        self._method = method = safe_start_method()
+        _logger.info("Further worker processes are started by %s, because %s.", method.value, found)
+        self._prepare_folder()
+        self.spec = self.spec._replace(inherits=method.child_inherits, start_method=method.value)
+        self._prepare_forkserver()
+        for slot in self.slots.values():
+            slot.method = method
+
+    def _prepare_folder(self) -> None:
+        """Let the directory that the start method needs be removed if this process is killed."""
+        if self._method is StartMethod.FORKSERVER:
+            adopt_multiprocessing_folder()
+        if (folder := self._method.folder()) is not None:
+            self._scratch.remove_together_with(folder)
+
+    def _prepare_forkserver(self) -> None:
+        """Set what the forkserver imports."""
+        if self._method is StartMethod.FORKSERVER:
+            from treadle.execution.executors.loky.preload import preload_forkserver
+
+            preload_forkserver()
 
     def _start(self, slot: Slot) -> None:
         self._blackboard.clear(slot.number - 1)
