@@ -124,6 +124,7 @@ def _attempt(
         # The node may be tiny: the general way below would take most of its time.
         steps.check_time()
         ran = steps.ran = clock()
+        inputs = {}  # released before saving, as below
         save_output(context, node, context.outputs[index][0], returned, steps, store_output)
         done = clock()
         return new_record(Times, (steps.started, steps.started + done - started, loaded - started, ran - loaded, done - ran, ()))

@@ -18,6 +18,7 @@ from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRun
 from treadle.errors import NodeError, RunnerError
 from treadle.events import NodeFinished
 from treadle.execution.packing import worker_spec as spec
+from treadle.io import Dataset
 
 
 def test_an_interrupt_while_the_pool_is_made_closes_it(monkeypatch, tmp_path):
@@ -70,6 +71,36 @@ def test_a_failed_run_keeps_no_object_of_its_node(make):
             runner.run(Pipeline([node(fail, None, "a")]), Catalog())
         gc.collect()
         assert kept[0]() is None
+
+
+@pytest.mark.parametrize("returned", ["text", ["a list"]])
+def test_inputs_are_freed_before_the_output_is_saved(returned):
+    """Memory use peaks while outputs are saved, also if the function got its inputs by name and returns a long text."""
+    kept = []
+
+    def make():
+        made = Catalog()
+        kept.append(weakref.ref(made))
+        return made
+
+    class Saved(Dataset):
+        def load(self):
+            return returned
+
+        def save(self, data):
+            assert data == returned
+            gc.collect()
+            freed.append(kept[0]() is None)
+
+    def use(*, frame):
+        assert kept[0]() is frame
+        return returned
+
+    freed = []
+    SequentialRunner().run(
+        Pipeline([node(make, None, "frame"), node(use, {"frame": "frame"}, "saved")]), Catalog({"saved": Saved()})
+    )
+    assert freed == [True]
 
 
 def test_pipelines_of_several_modules_keep_the_workers():
