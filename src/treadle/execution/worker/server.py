@@ -276,6 +276,9 @@ class _Server:
             self._publish(command, fds)
 
     def _publish(self, command: Transfer, spare: list[int]) -> None:
+        if self._transferred_bytes >= MIN_TRANSFERRED_BYTES:  # of the value before, which was freed but not returned
+            self._transferred_bytes = 0
+            self._heap.trim()
         run = self._runs.get(command.run)
         if run is not None:
             handle = run.publish(command.dataset, spare[0] if spare else None)
