@@ -156,23 +156,30 @@ class RunLoop:
     def _run_until(self, condition: Callable[[], bool] | None = None) -> None:
         """Run the loop until the run has ended or a condition is true."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
+        may_assign = True
         while not scheduler.is_finished() and (condition is None or not condition()):
-            self._assign_jobs()
-            if scheduler.is_finished():
-                break
+            if may_assign:
+                self._assign_jobs()
+                if scheduler.is_finished():
+                    break
             if self._stopping.begin_if_requested():
+                may_assign = True
                 continue
             self._received = self._wait()
-            self._handle_received()
+            may_assign = self._handle_received() or bool(deadlines) or self._recycles
             if deadlines:
                 failure_handler.handle_due()
                 self._carry_out()
             if self._recycles:
                 self._replace_worn_workers()
 
-    def _handle_received(self) -> None:
-        """Handle the events of the last `wait`; nodes that one worker finished in succession are handled together."""
-        received, handled, since_assigned = self._received, 0, 0
+    def _handle_received(self) -> bool:
+        """Handle the events of the last `wait`; nodes that one worker finished in succession are handled together.
+
+        Returns:
+            Whether jobs may be assigned now: not if nodes have only started, as after every other step of the serial executor.
+        """
+        received, handled, since_assigned, may_assign = self._received, 0, 0, False
         while handled < len(received):
             event = received[handled]
             fact = event.fact if type(event) is Report else None
@@ -193,6 +200,7 @@ class RunLoop:
                 self._handle(event)
                 handled += 1
                 since_assigned += 1
+            may_assign = may_assign or type(fact) is not Started
             if self._scheduler.has_instructions:  # after most events of tiny nodes there are none
                 self._carry_out()
             if since_assigned >= EVENTS_PER_ROUND and handled < len(received):  # workers get jobs before the rest is handled
@@ -201,6 +209,7 @@ class RunLoop:
                 self._assign_jobs()
                 self._executor.flush()
         self._received = ()
+        return may_assign
 
     def _assign_jobs(self) -> None:
         """Submit jobs for the workers that have room."""

@@ -60,12 +60,12 @@ class PriorityQueue:
         """Add the last entries that `take` has returned again, before any other entry is added."""
         self._sorted += reversed(entries)
 
-    def head(self) -> Entry:
-        """Return the smallest entry; the queue must not be empty."""
+    def head(self) -> Entry | None:
+        """Return the smallest entry; None if there is none."""
         ordered, added = self._sorted, self._added
-        if not ordered or (added and added[0] < ordered[-1]):
+        if added and (not ordered or added[0] < ordered[-1]):
             return added[0]
-        return ordered[-1]
+        return ordered[-1] if ordered else None
 
     def pop(self) -> Entry:
         """Remove and return the smallest entry; the queue must not be empty."""

@@ -141,8 +141,10 @@ class ReadyQueues:
         """
         if not self._preferred and len(self._ready) == 1 and not (worker == MAIN and self._separate_main):
             common = self._ready[None]  # all ready nodes are here
-            if common and (self._states[common.head()[1]] is not NodeState.READY or self._values.pins or self.main_only):
-                self._drop_stale_heads(common, worker)
+            head = common.head()
+            if head is None or (self._states[head[1]] is NodeState.READY and not self._values.pins and not self.main_only):
+                return common if head is not None else None
+            self._drop_stale_heads(common, worker)
             return common or None
         queues = [self._ready[worker]] if worker in self._ready else []
         if worker == MAIN and self._separate_main:
@@ -157,16 +159,17 @@ class ReadyQueues:
 
     def _most_urgent(self, queues: list[PriorityQueue], worker: int) -> PriorityQueue | None:
         best: PriorityQueue | None = None
+        urgency = 0.0
         for queue in queues:
             self._drop_stale_heads(queue, worker)
-            if queue and (best is None or queue.head()[0] < best.head()[0]):
-                best = queue
+            if (head := queue.head()) is not None and (best is None or head[0] < urgency):
+                best, urgency = queue, head[0]
         return best
 
     def _drop_stale_heads(self, queue: PriorityQueue, worker: int) -> None:
         """Drop stale heads of a queue: nodes that are no longer ready, or that this worker can no longer run."""
-        while queue:
-            node = queue.head()[1]
+        while (head := queue.head()) is not None:
+            node = head[1]
             if self._states[node] is NodeState.READY:
                 if not self._values.pins and not self.main_only:
                     return

@@ -317,7 +317,11 @@ class Scheduler(SchedulerMoves):
             _jobs, order, worker, state = room[0]
             best = queues.best_queue(worker)
             chosen = next((each for each in scarce if queues.may_run(worker, each.required)), None) if scarce else None
-            if chosen is not None and resources is not None and (best is None or chosen.entry < best.head()):
+            if (
+                chosen is not None
+                and resources is not None
+                and (best is None or (head := best.head()) is None or chosen.entry < head)
+            ):
                 heappop(room)
                 scarce.remove(chosen)
                 if state.jobs:  # the worker gets no other job until it is idle and can run this node
@@ -327,12 +331,14 @@ class Scheduler(SchedulerMoves):
                 self._assign_job(chosen.entry[1], worker, state)
                 state.slow = True
                 continue
-            may_share = depth > 1 and resources is None
-            if best and may_share and queues.all_are_in(best) and self._assign_independent(best, room, depth):
+            if best is None:
+                heappop(room)
                 continue
-            if best:
-                self._assign_job(best.pop()[1], worker, state)
-            if best is not None and not state.slow and state.jobs < depth:
+            may_share = depth > 1 and resources is None
+            if may_share and queues.all_are_in(best) and self._assign_independent(best, room, depth):
+                continue
+            self._assign_job(best.pop()[1], worker, state)
+            if not state.slow and state.jobs < depth:
                 heapreplace(room, (state.jobs, order, worker, state))
             else:
                 heappop(room)
@@ -353,7 +359,8 @@ class Scheduler(SchedulerMoves):
         Returns:
             False if the first node needs a job of its own.
         """
-        if self._needs_own_job(queue.head()[1]):
+        head = queue.head()
+        if head is None or self._needs_own_job(head[1]):
             return False
         room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
         nodes = self._take_independent(queue, sum([depth - jobs for jobs, _order, _worker, _state in room]))

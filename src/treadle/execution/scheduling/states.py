@@ -61,6 +61,10 @@ class ValueState(IntEnum):
     RELEASED = 6
 
 
+_BITS: Final = 4
+"""Enough for the number of a state."""
+_MASK: Final = (1 << _BITS) - 1
+
 StateT = TypeVar("StateT", bound=IntEnum)
 
 
@@ -121,7 +125,9 @@ class States(Generic[StateT]):
         self.of: list[StateT] = [moves.first] * count
         self._moves = moves.bits
         self._describe = describe
-        self._history: deque[tuple[StateT, Sequence[int]]] = deque(maxlen=10_000)  # the moves: a new state, and what had it
+        # The moves: of one index as an integer, of many as the state and what moved. Tuples for thousands of single moves would
+        # make Python's garbage collector run during every run.
+        self._history: deque[int | tuple[StateT, Sequence[int]]] = deque(maxlen=10_000)
 
     def move(self, index: int, state: StateT) -> None:
         """Move a node or value to a state.
@@ -133,7 +139,7 @@ class States(Generic[StateT]):
         if not self._moves[before] >> state & 1:
             raise self._illegal(index, before, state)
         self.of[index] = state
-        self._history.append((state, (index,)))
+        self._history.append(index << _BITS | state)
 
     def move_all(self, indices: Sequence[int], state: StateT) -> None:
         """Move nodes or values to a state: many take a fifth of the time of as many calls of `move`.
@@ -157,7 +163,8 @@ class States(Generic[StateT]):
         self._history.append((state, indices))
 
     def _illegal(self, index: int, before: StateT, state: StateT) -> InvalidTransitionError:
-        states = [new.name for new, moved in self._history if index in moved]
+        moves = [(type(state)(each & _MASK), (each >> _BITS,)) if isinstance(each, int) else each for each in self._history]
+        states = [new.name for new, moved in moves if index in moved]
         return InvalidTransitionError(
             f"{self._describe(index)} cannot go from {before.name} to {state.name}; history: {' -> '.join(states) or 'nothing'}"
         )
