@@ -129,9 +129,9 @@ def test_a_session_says_why(treadle, make_loom):
     (root / "mended").touch()
     run = treadle(root, "run", "--pipelines=torn", **{ENVIRONMENT_VARIABLE: ""})
     assert run.wait() == 0, run.output
-    assert "workers (fork: the fastest method, and safe because no other thread is alive" in run.output
+    assert "workers (fork: the fastest method, and safe: no other thread, no open connection or file)" in run.output
     with contextlib.closing(SQLStore(project_path=root)) as store:
         (summary,) = store.list()
         record = store.load(summary.session_id).runs[0]
     assert record.start_method == "fork"
-    assert record.params["start_method_reason"].startswith("the fastest method, and safe because")
+    assert record.params["start_method_reason"].startswith("the fastest method, and safe: ")

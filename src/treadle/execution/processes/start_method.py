@@ -157,7 +157,7 @@ def choose_start_method(requested: str | StartMethod | None = None) -> StartMeth
         return StartMethodChoice(default, "the safe default of this platform", is_inferred=True)
     if (found := against_fork()) is not None:
         return StartMethodChoice(safe_start_method(), f"the safe default, because {found}", is_inferred=True)
-    reason = "the fastest method, and safe because no other thread is alive and nothing is open that a worker could damage"
+    reason = "the fastest method, and safe: no other thread, no open connection or file"
     return StartMethodChoice(StartMethod.FORK, reason, is_inferred=True)
 
 

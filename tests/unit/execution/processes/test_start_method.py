@@ -90,7 +90,7 @@ def test_a_plain_process_is_forked(setup, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     method, reason, default = ask(setup)
     assert method is (StartMethod.FORK if sys.platform == "linux" else StartMethod.SPAWN)
-    assert "the fastest method, and safe because" in reason or sys.platform != "linux"
+    assert "the fastest method, and safe: " in reason or sys.platform != "linux"
     assert default == "None"
 
 
