@@ -151,7 +151,9 @@ class ThreadPool:
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
         """Block until a worker reports, for at most `timeout` seconds, and return all reports."""
-        run, deadline = self._run, None if timeout is None else time.monotonic() + timeout
+        if self._current is None:  # an interrupt came before the run had begun
+            return []
+        run, deadline = self._current, None if timeout is None else time.monotonic() + timeout
         while not run.events:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if any(not worker.inbox.empty() for worker in self._workers.values()):

@@ -17,6 +17,7 @@ import pytest
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
 from treadle.errors import NodeError, RunnerError
 from treadle.events import NodeFinished
+from treadle.execution.executors.executor import Executor
 from treadle.execution.packing import worker_spec as spec
 from treadle.io import Dataset
 
@@ -71,6 +72,22 @@ def test_a_failed_run_keeps_no_object_of_its_node(make):
             runner.run(Pipeline([node(fail, None, "a")]), Catalog())
         gc.collect()
         assert kept[0]() is None
+
+
+@pytest.mark.parametrize("make", [SequentialRunner, lambda: ThreadRunner(2), lambda: ParallelRunner(2)])
+def test_an_interrupt_before_the_run_begins_is_raised(monkeypatch, make):
+    """Ctrl-C before the executor has begun the run ends it like any later one, and the runner still works."""
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    pipeline, catalog = Pipeline([node(len, "x", "y")]), Catalog({"x": "a"})
+    with make() as runner:
+        with monkeypatch.context() as patches:
+            patches.setattr(Executor, "begin", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                runner.run(pipeline, catalog)
+        assert runner.run(pipeline, catalog)["y"] == 1
 
 
 @pytest.mark.parametrize("returned", ["text", ["a list"]])
