@@ -74,7 +74,7 @@ class SetupFailed(NamedTuple):
 
 
 def separate(events: Iterable[PoolEvent]) -> list[PoolEvent]:
-    """Return events with a report for each node of reports that are about several finished nodes."""
+    """Return the same events, but each report of several finished nodes as one report for each node."""
     separated: list[PoolEvent] = []
     for event in events:
         if type(event) is Report and type(event.fact) is FinishedNodes:

@@ -364,7 +364,7 @@ class RunLoop:
         self._finish(report.nodes, worker, seconds)
 
     def _each_finished(self, worker: int, facts: Sequence[Finished]) -> None:
-        """Handle the reports of one worker about a node each."""
+        """Handle reports of one worker, each about one node."""
         if self._observers.active:
             self._reports.add_finished(worker, facts)
         decisions, taken, planned = self._bundle.decisions, self.seconds, self._plan.nodes

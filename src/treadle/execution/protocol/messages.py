@@ -289,7 +289,7 @@ class Finished(NamedTuple):
 
 
 class FinishedNodes(NamedTuple):
-    """Nodes that a worker finished in succession: their `Finished` messages as they arrive from a worker process, as columns.
+    """The `Finished` messages of nodes that a worker process finished in succession, as columns.
 
     Each of the columns from `nodes` to `counts` has one entry for each node.
     """

@@ -1,7 +1,7 @@
-"""A queue of ready nodes by priority, for which thousands of nodes of a run that become ready together cost little.
+"""A priority queue of ready nodes that is fast if thousands of nodes become ready together.
 
-To remove an entry from a heap of ten thousand takes about thirty comparisons. So entries that are added to an empty queue are
-sorted, which takes a tenth of that, and the heap has only those that were added since.
+Removing an entry from a heap of ten thousand takes about thirty comparisons. Therefore entries that are added to an empty queue
+are sorted, which takes a tenth of that time for each, and only entries that are added later go into a heap.
 
 Used in the parent by `queues.py`. State: the entries.
 """
@@ -57,7 +57,7 @@ class PriorityQueue:
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Add the last entries that `take` has returned again, before any other entry is added."""
+        """Put back the last of the entries that `take` returned; no other entry may have been added since."""
         self._sorted += reversed(entries)
 
     def head(self) -> Entry | None:
@@ -80,4 +80,4 @@ class PriorityQueue:
 
 
 _FEW = 32
-"""Up to so many entries are left in the heap."""
+"""A heap with more entries than this is sorted when the sorted entries are used up."""

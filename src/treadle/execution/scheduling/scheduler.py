@@ -353,7 +353,7 @@ class Scheduler(SchedulerMoves):
 
         Args:
             queue: all ready nodes, which any worker may run.
-            room: the workers that may hold another job, as a heap. Those that may not hold another one then are removed.
+            room: the workers that may hold another job, as a heap; those that are full afterwards are removed.
             depth: jobs that a worker may hold at once.
 
         Returns:

@@ -145,7 +145,7 @@ class States(Generic[StateT]):
         """Move nodes or values to a state: many take a fifth of the time of as many calls of `move`.
 
         Args:
-            indices: what moves; each only once. The caller must not change it afterwards.
+            indices: of the nodes or values, each once. The history keeps the sequence, so the caller must not change it.
             state: the new state.
 
         Raises:

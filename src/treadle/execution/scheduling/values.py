@@ -201,7 +201,7 @@ class Values:
         ]
 
     def are_missing(self, used: Iterable[int]) -> bool:
-        """Return whether a worker cannot get some of the datasets that a node uses yet, unless it has them itself."""
+        """Return whether some of the datasets that a node uses cannot be sent to any worker yet."""
         datasets, of, shared, direct = self._plan.datasets, self.of, ValueState.SHARED, self._direct
         for dataset in used:  # noqa: SIM110 - a plain loop is faster, and most nodes are tiny
             if of[dataset] is not shared and datasets[dataset].in_memory and dataset not in direct:
