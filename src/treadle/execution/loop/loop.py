@@ -179,7 +179,8 @@ class RunLoop:
         Returns:
             Whether jobs may be assigned now: not if nodes have only started, as after every other step of the serial executor.
         """
-        received, handled, since_assigned, may_assign = self._received, 0, 0, False
+        received, handled, since_assigned = self._received, 0, 0
+        may_assign = not received  # another thread may have handled events while this one was in `wait`
         while handled < len(received):
             event = received[handled]
             fact = event.fact if type(event) is Report else None
