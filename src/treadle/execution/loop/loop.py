@@ -123,6 +123,9 @@ class RunLoop:
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # by the last `wait`, from the last assignment of jobs on
+        # Whether the scheduler may have jobs to assign: not if nodes have only started, as after every other step of the serial
+        # executor. It is not local to `_run_until`, which another thread may run while this one is in `wait`.
+        self._may_assign = True
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
 
     def run(self) -> RunResult:
@@ -156,31 +159,28 @@ class RunLoop:
     def _run_until(self, condition: Callable[[], bool] | None = None) -> None:
         """Run the loop until the run has ended or a condition is true."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
-        may_assign = True
         while not scheduler.is_finished() and (condition is None or not condition()):
-            if may_assign:
+            if self._may_assign:
+                self._may_assign = False
                 self._assign_jobs()
                 if scheduler.is_finished():
                     break
             if self._stopping.begin_if_requested():
-                may_assign = True
+                self._may_assign = True
                 continue
             self._received = self._wait()
-            may_assign = self._handle_received() or bool(deadlines) or self._recycles
+            self._handle_received()
             if deadlines:
                 failure_handler.handle_due()
                 self._carry_out()
+                self._may_assign = True
             if self._recycles:
                 self._replace_worn_workers()
+                self._may_assign = True
 
-    def _handle_received(self) -> bool:
-        """Handle the events of the last `wait`; nodes that one worker finished in succession are handled together.
-
-        Returns:
-            Whether jobs may be assigned now: not if nodes have only started, as after every other step of the serial executor.
-        """
+    def _handle_received(self) -> None:
+        """Handle the events of the last `wait`; nodes that one worker finished in succession are handled together."""
         received, handled, since_assigned = self._received, 0, 0
-        may_assign = not received  # another thread may have handled events while this one was in `wait`
         while handled < len(received):
             event = received[handled]
             fact = event.fact if type(event) is Report else None
@@ -201,7 +201,8 @@ class RunLoop:
                 self._handle(event)
                 handled += 1
                 since_assigned += 1
-            may_assign = may_assign or type(fact) is not Started
+            if type(fact) is not Started:
+                self._may_assign = True
             if self._scheduler.has_instructions:  # after most events of tiny nodes there are none
                 self._carry_out()
             if since_assigned >= EVENTS_PER_ROUND and handled < len(received):  # workers get jobs before the rest is handled
@@ -210,7 +211,6 @@ class RunLoop:
                 self._assign_jobs()
                 self._executor.flush()
         self._received = ()
-        return may_assign
 
     def _assign_jobs(self) -> None:
         """Submit jobs for the workers that have room."""
