@@ -28,6 +28,8 @@ _LAST_STANDARD = 2
 
 _HARMLESS_DEVICE = re.compile(r"/dev/(null|zero|full|random|urandom|console|tty\d*|pts/\d+)")
 
+_SHARED_LIBRARY = re.compile(r".*\.so(\.[0-9.]+)?")
+
 _OWN_MEMORY_FILE = "/memfd:treadle"
 
 _own: set[tuple[int, int]] = set()
@@ -42,7 +44,8 @@ def find_descriptor_at_risk() -> str | None:
     - A socket counts: two processes that use one connection mix their messages, and each gets answers that were for the other.
     - A file counts, even if it is only read: a process that moves the position moves it for the other too. SQLite forbids to use
       a connection in a forked child, which would not have the locks that it believes to hold. A folder counts, since listing it
-      moves a position. Log files do not count, because workers send their log records to this process.
+      moves a position. Log files do not count, because workers send their log records to this process, nor do shared libraries,
+      which are only mapped (libffi keeps its own file open).
     - A pipe counts: the process that reads it waits for its end until all copies are closed. Pipes that are open in every program
       that this one starts do not count (Python leaves none open): they are from the program that started this one.
     - A device counts, because a GPU cannot be used in a forked child of the process that has opened it. Terminals and devices
@@ -96,7 +99,8 @@ def _kind_at_risk(descriptor: int) -> str | None:
     elif stat.S_ISFIFO(status.st_mode):
         kind = None if is_own or os.get_inheritable(descriptor) else "a pipe"
     elif stat.S_ISREG(status.st_mode):
-        can_be_shared = target.startswith(_OWN_MEMORY_FILE) or is_in_scratch(target) or descriptor in _log_files()
+        is_own = target.startswith(_OWN_MEMORY_FILE) or is_in_scratch(target)
+        can_be_shared = is_own or _SHARED_LIBRARY.fullmatch(target) or descriptor in _log_files()
         kind = None if can_be_shared else f"the file {target!r}"
     elif stat.S_ISDIR(status.st_mode):
         kind = None if is_in_scratch(target) else f"the folder {target!r}"

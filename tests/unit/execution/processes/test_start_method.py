@@ -84,10 +84,14 @@ def test_a_lock_that_fixes_the_default_changes_nothing():
     assert method is StartMethod.FORKSERVER
 
 
-@pytest.mark.parametrize("setup", ["", "import numpy", "import logging\nlogging.basicConfig(filename='log')"])
+@pytest.mark.parametrize(
+    "setup",
+    ["", "import numpy", "import logging\nlogging.basicConfig(filename='log')", "library = open('libffi.so.8.5.0', 'rb')"],
+)
 def test_a_plain_process_is_forked(setup, tmp_path, monkeypatch):
-    """On Linux it is, beside numpy's idle threads and an open log, too; the choice does not set the process's default."""
+    """On Linux it is, beside numpy's idle threads, an open log and an open library, too. The process's default is not set."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "libffi.so.8.5.0").touch()
     method, reason, default = ask(setup)
     assert method is (StartMethod.FORK if sys.platform == "linux" else StartMethod.SPAWN)
     assert "the fastest method, and safe: " in reason or sys.platform != "linux"
