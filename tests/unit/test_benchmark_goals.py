@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,7 +112,10 @@ def test_the_median_of_several_peaks_counts(benchmarks):
     assert found.measured == {"fork": pytest.approx(1.2)}
     assert found.met
     assert "medians of 3 first runs" in report
-    assert "| 181 (166 to 242) | 1.20 |" in report
+    shown = re.search(r"\| (\d+) \((\d+) to (\d+)\) \| 1\.20 \|", report)
+    assert shown is not None
+    median, lowest, highest = map(int, shown.groups())  # how large strings are depends on the version of pandas
+    assert (lowest / median, highest / median) == pytest.approx((1.1 / 1.2, 1.6 / 1.2), rel=0.02)
 
 
 class Engine:
