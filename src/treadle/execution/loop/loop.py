@@ -424,9 +424,10 @@ class RunLoop:
         A failure is not reported: a node that fails at this moment has probably failed because of the interrupt. Instructions are
         not carried out: nothing starts any more.
         """
-        queued = [worker for worker in self._workers if worker != MAIN and len(self._scheduler.assigned(worker)) > 1]
+        held = {worker: len(self._scheduler.assigned(worker)) for worker in self._workers if worker != MAIN}
+        queued = [worker for worker, count in held.items() if count > 1]
         with suppress(TreadleError):  # the workers cannot be reached: the interrupt is what ends the run
-            for worker in queued:
+            for worker in [worker for worker, count in held.items() if count]:  # the only node may not have started either
                 self._executor.cancel(worker)
             self._executor.flush()
         self._reports.report_finished()
