@@ -15,7 +15,7 @@ from treadle.errors import TreadleError
 from treadle.execution.attempt.context import Steps, Times
 from treadle.execution.attempt.failure import add_node_name, record_failure
 from treadle.execution.attempt.hooks import call_hook, hook_at_fault, node_arguments, override_inputs, report_error
-from treadle.execution.attempt.saving import confirm, save_chunks, save_output, save_outputs
+from treadle.execution.attempt.saving import confirm, save_chunks, save_outputs
 from treadle.execution.attempt.seeding import seeded
 from treadle.execution.values.pickling import ATOMS
 from treadle.named_tuple import new_record
@@ -120,19 +120,12 @@ def _attempt(
     if not hooked:
         steps.inputs = {}  # the function may free its arguments, which only hooks would still need
     returned = node.call(inputs, release=not hooked)
-    if not hooked and type(returned) in ATOMS and node.returns_one_output and not node.confirms:
-        # The node may be tiny: the general way below would take most of its time.
-        steps.check_time()
-        ran = steps.ran = clock()
-        inputs = {}  # released before saving, as below
-        save_output(context, node, context.outputs[index][0], returned, steps, store_output)
-        done = clock()
-        return new_record(Times, (steps.started, steps.started + done - started, loaded - started, ran - loaded, done - ran, ()))
-    if node.streams(returned):
+    is_atom = type(returned) in ATOMS and node.returns_one_output  # not a generator: the node may be tiny, so it is not asked
+    if not is_atom and node.streams(returned):
         saving = save_chunks(context, index, node, inputs, returned, steps, store_output)
         done = clock()
         return Times(steps.started, steps.started + done - started, loaded - started, done - loaded - saving, saving)
-    outputs = dict(node.unpack(returned))
+    outputs = {node.outputs[0]: returned} if is_atom else dict(node.unpack(returned))
     steps.check_time()
     del returned
     ran = steps.ran = clock()
