@@ -123,10 +123,9 @@ class RunLoop:
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # by the last `wait`, from the last assignment of jobs on
-        # Whether the scheduler may have jobs to assign: not if nodes have only started, as after every other step of the serial
-        # executor. It is not local to `_run_until`, which another thread may run while this one is in `wait`.
+        # Whether something since the last `assign` may have made nodes ready or workers free: anything but the start of a node,
+        # which every other step of the serial executor is.
         self._may_assign = True
-        self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
 
     def run(self) -> RunResult:
         """Run the plan to its end.
@@ -160,11 +159,9 @@ class RunLoop:
         """Run the loop until the run has ended or a condition is true."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
         while not scheduler.is_finished() and (condition is None or not condition()):
-            if self._may_assign:
-                self._may_assign = False
-                self._assign_jobs()
-                if scheduler.is_finished():
-                    break
+            self._assign_jobs()
+            if scheduler.is_finished():
+                break
             if self._stopping.begin_if_requested():
                 self._may_assign = True
                 continue
@@ -213,12 +210,11 @@ class RunLoop:
         self._received = ()
 
     def _assign_jobs(self) -> None:
-        """Submit jobs for the workers that have room."""
-        while self._scheduler.assign():
-            self._carry_out()
-            if not self._assigns_again:
-                break
-            self._assigns_again = False
+        """Submit jobs for the workers that have room, until there are no more."""
+        while self._may_assign:
+            self._may_assign = False
+            if self._scheduler.assign():
+                self._carry_out()
 
     def _wait(self) -> Sequence[PoolEvent]:
         """Wait for events until the next deadline; report the running nodes when nothing has happened for a while."""
@@ -281,7 +277,7 @@ class RunLoop:
 
     def _load(self, load: LoadValue) -> None:
         """Load a free input from the catalog into the store."""
-        self._assigns_again = True  # nodes are queued again if the value cannot be loaded, or cannot be sent
+        self._may_assign = True  # nodes are queued again if the value cannot be loaded, or cannot be sent
         name = self._plan.datasets[load.dataset].name
         if self._observers.active:
             self._dispatches.requested(load.dataset)
@@ -308,7 +304,7 @@ class RunLoop:
 
     def _decide(self, question: DecideNode) -> None:
         """Find out whether a node is up to date, now that it is known what its parents have saved."""
-        self._assigns_again = True
+        self._may_assign = True
         name, decisions = self._plan.nodes[question.node].name, self._bundle.decisions
         if decisions is None or not decisions.is_up_to_date(name):
             self._scheduler.require(question.node)
