@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import partial
 
 import pytest
 
 from treadle import Catalog, ParallelRunner, Pipeline, ThreadRunner, node
 from treadle.events import NodeFinished, NodeStarted
-from treadle.execution.executors import executor
+from treadle.execution.executors import executor, threads
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.loky.pool import LokyPool
 from treadle.execution.executors.threads import ThreadPool
+from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.processes.channel import Channel
 from treadle.execution.scheduling.scheduler import Scheduler
@@ -83,3 +85,33 @@ def test_an_interrupt_loses_no_report(monkeypatch, tmp_path, make_runner, owner,
     running = set(started).difference(finished)
     assert len(running) <= 2
     assert sorted(finished) == sorted(set(ran) - running)
+
+
+def test_a_thread_begins_no_node_after_the_last_reports_of_an_interrupted_run(monkeypatch):
+    """Not even its only one: no event would tell of it."""
+    ran, interrupted, reported, ended = [], threading.Event(), threading.Event(), threading.Event()
+    run_job, report, wait = threads._run_job, RunLoop.report_interrupted, ThreadPool.wait
+
+    def run_late(*arguments):
+        assert reported.wait(10)
+        run_job(*arguments)
+        ended.set()
+
+    def report_and_let_it_run(loop):
+        report(loop)
+        reported.set()
+        assert ended.wait(10)
+
+    def interrupt_once(pool, timeout=None):
+        if pool._run.submitted and not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+        return wait(pool, timeout)
+
+    monkeypatch.setattr(threads, "_run_job", run_late)
+    monkeypatch.setattr(RunLoop, "report_interrupted", report_and_let_it_run)
+    monkeypatch.setattr(ThreadPool, "wait", interrupt_once)
+    with ThreadRunner(1) as runner, pytest.raises(KeyboardInterrupt):
+        runner.run(Pipeline([node(lambda: ran.append("only"), None, None, name="only")]), Catalog())
+    assert interrupted.is_set()
+    assert ran == []

@@ -50,6 +50,15 @@ def test_an_idle_worker_returns_the_memory_of_large_values_that_it_has_transferr
     assert calls == ["flush", "wait", "trim", "receive", "flush", "receive"]
 
 
+def test_the_memory_of_a_transferred_value_is_returned_before_the_next_is_copied(server, calls):
+    """A worker that transfers several large values one after the other is not idle in between."""
+    copy = server._runs[1].publish
+    server._runs[1].publish = lambda *arguments: calls.append("copy") or copy(*arguments)
+    for _ in range(3):
+        server._publish(Transfer(1, MIN_TRANSFERRED_BYTES), [])
+    assert [each for each in calls if each != "flush"] == ["copy", "trim", "copy", "trim", "copy"]
+
+
 def test_a_worker_that_gets_its_next_job_soon_is_not_delayed(server, calls):
     """It returns the memory when it is idle the next time."""
     server._publish(Transfer(1, MIN_TRANSFERRED_BYTES), [])
