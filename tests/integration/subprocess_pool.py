@@ -14,6 +14,7 @@ from treadle.execution.executors.inline_store import InlineStore
 from treadle.execution.executors.inline_worker import serve
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.packing.project_spec import make_project_spec
+from treadle.execution.processes.safe_points import safe_point
 from treadle.execution.protocol.messages import BeginRun, EndRun, Hello, Logged, Started, Stop
 from treadle.execution.runners.runner import Runner
 from treadle.execution.worker.forwarding import log_record
@@ -56,7 +57,8 @@ class SubprocessPool:
 
     def wait(self, timeout=None):
         events, self._events = self._events, []
-        ready = wait([*self._pipes.values(), self._woken], 0 if events else timeout)
+        with safe_point():
+            ready = wait([*self._pipes.values(), self._woken], 0 if events else timeout)
         if self._woken in ready:
             self._woken.recv()
         for worker, pipe in [item for item in self._pipes.items() if item[1] in ready]:
@@ -83,10 +85,8 @@ class SubprocessPool:
     def _lost(self, worker):
         self._pipes.pop(worker).close()
         process, node = self._processes[worker], self._running.pop(worker, None)
-        exitcode = process.wait()
-        if self._ready.pop(worker, None) is None:
-            return [SetupFailed(worker, None, exitcode, process.pid)]
-        return [WorkerDown(worker, process.pid, exitcode, node and node.node, node and node.at, 0)]
+        down = WorkerDown(worker, process.pid, process.wait(), node and node.node, node and node.at, 0)
+        return [SetupFailed(worker, None, down.exitcode, down.pid) if self._ready.pop(worker, None) is None else down]
 
     def running(self):
         return {worker: node for worker, node in self._running.items() if node}

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from treadle import Catalog, ParallelRunner, Pipeline, ThreadRunner, node
-from treadle.events import NodeFinished, NodeStarted
+import treadle.execution
+from treadle import Catalog, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
+from treadle.events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from treadle.execution.executors import executor, threads
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.loky.pool import LokyPool
+from treadle.execution.executors.loky.store import SegmentStore
 from treadle.execution.executors.threads import ThreadPool
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.node_reports import NodeReports
+from treadle.execution.loop.observers import Observers
 from treadle.execution.processes.channel import Channel
 from treadle.execution.scheduling.scheduler import Scheduler
 
@@ -85,6 +93,120 @@ def test_an_interrupt_loses_no_report(monkeypatch, tmp_path, make_runner, owner,
     running = set(started).difference(finished)
     assert len(running) <= 2
     assert sorted(finished) == sorted(set(ran) - running)
+
+
+class InterruptAtLine:
+    """Send SIGINT to the main thread before it executes one of the lines of the loop and the executors: a trace function."""
+
+    folders = tuple(str(Path(treadle.execution.__file__).with_name(name)) for name in ("loop", "executors"))
+
+    def __init__(self, at=0):
+        self.at = at
+        self.count = 0
+
+    def __call__(self, frame, event, _argument):
+        if not frame.f_code.co_filename.startswith(self.folders):
+            return None
+        if event == "line":
+            self.count += 1
+            if self.count == self.at:
+                signal.raise_signal(signal.SIGINT)
+        return self
+
+
+def run_traced(runner, pipeline, trace):
+    """Run a pipeline with a trace function; return the events."""
+    seen, before = [], sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(KeyboardInterrupt):
+            runner.run(pipeline, Catalog(), observers=[seen.append])
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("make_runner", "places"),
+    [(SequentialRunner, 400), (partial(ThreadRunner, 2), 100), (partial(ParallelRunner, 2, start_method="fork"), 30)],
+)
+def test_a_signal_at_any_line_loses_no_event(monkeypatch, tmp_path, make_runner, places):
+    """Each node that finished is reported as started and finished, once, and the end of a run that began is reported."""
+    monkeypatch.setattr(executor, "LAST_EVENTS_SECONDS", 0.3)  # the machine may be busy
+    with make_runner() as runner:
+        for place in range(-2, places):
+            folder = tmp_path / str(place)  # a thread may still run a node of the run before
+            folder.mkdir()
+            (folder / "ran").touch()
+            nodes = [node(partial(run_once, folder, index), None, f"d{index}", name=f"n{index}") for index in range(8)]
+            last = node(lambda *numbers: sum(numbers), [f"d{index}" for index in range(8)], "total", name="n8")
+            if place < 0:  # the second run counts the lines, as the first one starts the workers and imports modules
+                counter = InterruptAtLine()
+            trace = InterruptAtLine(counter.count * place // places + 1) if place >= 0 else counter
+            seen = run_traced(runner, Pipeline([*nodes, last]), trace)
+            kinds = [type(event) for event in seen]
+            assert kinds.count(RunStarted) == kinds.count(RunFinished)
+            assert not seen or kinds[-1] is RunFinished
+            finished = [event.node for event in seen if isinstance(event, NodeFinished)]
+            started = [event.node for event in seen if isinstance(event, NodeStarted)]
+            assert len(started) == len(set(started))
+            running = set(started).difference(finished)
+            ran = {f"n{index}" for index in (folder / "ran").read_text().split()} - running
+            assert sorted({*ran, "n8"} if "n8" in finished else ran) == sorted(finished)
+
+
+def interrupt_before(owner, name, call):
+    """Return a patch of a method: SIGINT arrives just before its call with this number."""
+    original, calls = getattr(owner, name), []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments)
+
+    return interrupted
+
+
+@pytest.mark.parametrize("call", range(2, 8))
+def test_a_signal_just_before_an_event_does_not_lose_it(monkeypatch, call):
+    """The start and the end of each node are reported to all observers."""
+    first, second, ran = [], [], []
+    nodes = [node(partial(ran.append, index), None, None, name=f"n{index}") for index in range(4)]
+    monkeypatch.setattr(Observers, "notify", interrupt_before(Observers, "notify", call))
+    with pytest.raises(KeyboardInterrupt):
+        SequentialRunner().run(Pipeline(nodes), Catalog(), observers=[first.append, second.append])
+    assert first == second
+    finished = [event.node for event in first if isinstance(event, NodeFinished)]
+    assert finished == [f"n{index}" for index in ran]
+    assert isinstance(first[-1], RunFinished)
+
+
+def memory_files():
+    """Return the descriptors of this process that are memory files."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]  # without that of the listing itself
+    return [link.name for link in links if str(link.readlink()).startswith("/memfd:")]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(SegmentStore, "keep_transferred"), (SegmentStore, "keep"), (Executor, "_accept"), (LokyPool, "message_received")],
+)
+def test_a_signal_during_the_arrival_of_a_value_leaves_no_memory_file(monkeypatch, owner, name):
+    """The store has each file that has arrived, and closes it."""
+    before = memory_files()
+    made = [node(partial(np.ones, 1 << 20), None, f"made{index}", name=f"make{index}") for index in range(4)]
+    used = node(lambda *arrays: sum(array[0] for array in arrays), [f"made{index}" for index in range(4)], "total", name="use")
+    interrupted = []
+    for call in range(1, 12):
+        with monkeypatch.context() as patches, ParallelRunner(2, start_method="fork") as runner:
+            patches.setattr(owner, name, interrupt_before(owner, name, call))
+            try:
+                runner.run(Pipeline([*made, used]), Catalog())
+            except KeyboardInterrupt:
+                interrupted.append(call)
+        assert memory_files() == before
+    assert interrupted
 
 
 def test_a_thread_begins_no_node_after_the_last_reports_of_an_interrupted_run(monkeypatch):

@@ -253,7 +253,7 @@ class JobContract(ContractFixtures):
         events: list[PoolEvent] = []
         while holder.is_alive():  # a pool may need several calls until the job runs
             events += bench.executor.wait(0.02)
-        events += bench.executor.last_events()
+        events += bench.executor.last_events({})
         facts = [bench.fact(event) for event in separate(events)]
         finished = dict.fromkeys(fact.node for fact in facts if isinstance(fact, Finished))
         assert list(finished) == [bench.nodes[each.name] for each in nodes]

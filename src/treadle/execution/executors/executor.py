@@ -22,6 +22,7 @@ from treadle.execution.executors.main_worker import MainWorker
 from treadle.execution.protocol.messages import (
     MAIN,
     Cancel,
+    Failed,
     Finished,
     FinishedNodes,
     Job,
@@ -33,13 +34,13 @@ from treadle.execution.protocol.messages import (
 from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.protocol import Capabilities, ValueStore, WorkerPool
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.handles import Handle
-    from treadle.execution.protocol.messages import Started
+    from treadle.execution.protocol.messages import Fact, Started
     from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import RunJob
 
@@ -194,28 +195,31 @@ class Executor:
         self._main_step_deferred = bool(events)
         return events or self._run_main_step(main)
 
-    def last_events(self, returning: Iterable[int] = ()) -> list[PoolEvent]:
+    def last_events(self, waiting: Mapping[int, int]) -> list[PoolEvent]:
         """Return the events of the last `wait` and those that have arrived since, without running a node.
 
         For the end of an interrupted run: the interrupt may have come before the caller of `wait` had its events. Workers get a
         moment to report the nodes that they have finished, unless the pool can tell that none is missing.
 
         Args:
-            returning: workers that were asked to return jobs; they get a moment to do so, because they run nodes until then.
+            waiting: how many nodes wait in each worker that was asked to return its jobs. Workers get a moment to do so, because
+                they run nodes until then.
         """
         unreported = self.capabilities.unreported
         missing = unreported() if unreported is not None else ()  # first: `wait` counts what it has returned before as reported
         events, self._received, self._events = [*self._received, *self._events], [], []
         if not self.capabilities.concurrent:
             return events
-        awaited = set(returning)
+        missing_nodes = dict(waiting)
         deadline = time.monotonic() + LAST_EVENTS_SECONDS
         received = self._wait_for_pool(0)
         while True:
             events += received
-            awaited -= {event.worker for event in received if type(event) is Report and type(event.fact) is JobsReturned}
+            for event in received:
+                if isinstance(event, Report) and event.worker in missing_nodes:
+                    missing_nodes[event.worker] -= _nodes_ended(event.fact)
             left = deadline - time.monotonic()
-            if left <= 0 or not (unreported is None or awaited or unreported()):
+            if left <= 0 or not (unreported is None or max(missing_nodes.values(), default=0) > 0 or unreported()):
                 break
             received = self._wait_for_pool(left)
         return [*events, *(unreported() if unreported is not None else ()), *missing]
@@ -304,3 +308,10 @@ class Executor:
         """Stop the workers and free everything; `kill` stops them even in the middle of a node."""
         self.store.close()
         self.pool.close(kill=kill)
+
+
+def _nodes_ended(fact: Fact) -> int:
+    """Return how many nodes a fact reports as ended or returned."""
+    if isinstance(fact, FinishedNodes | JobsReturned):
+        return len(fact.nodes)
+    return int(isinstance(fact, Finished | Failed))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report
+from treadle.execution.processes.safe_points import safe_point
 from treadle.execution.protocol.messages import Failed, Finished, JobsReturned, Started
 from treadle.named_tuple import new_record
 from treadle.project.logging import node_here
@@ -83,7 +84,8 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
             handles[dataset] = store_output(dataset, value)
 
         try:
-            times = _attempt_as(label, context, index, load, store, handles)
+            with safe_point():
+                times = _attempt_as(label, context, index, load, store, handles)
             failed = _keep_outputs(made, keep, run, context, job, position, started) if keep is not None and made else None
         except AttemptFailedError as exc:
             failed = Failed(run, index, exc.started, exc.at, exc.failure, job.nodes[position + 1 :], exc.original)

@@ -12,6 +12,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from treadle.execution.processes.safe_points import safe_point
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,7 +48,7 @@ class Mailbox(Generic[T]):
             False if nothing has come.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with suppress(Empty):
+        with suppress(Empty), safe_point():
             while not self._items:
                 self._arrivals.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
         return bool(self._items)

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.events import Report
+from treadle.execution.processes.safe_points import safe_point
 from treadle.execution.protocol.messages import MAIN, JobsReturned, Started
 
 if TYPE_CHECKING:
@@ -101,10 +102,13 @@ class MainWorker:
 
     def _start_job(self, job: RunJob) -> Iterator[Report]:
         self._cancelled = False
-        context = self._open()
+        with safe_point():
+            context = self._open()
         made = {dataset for node in job.nodes for dataset in context.outputs[node]}
         used = dict.fromkeys(dataset for node in job.nodes for dataset in context.inputs[node] if dataset not in made)
-        if not self._store.fetch([dataset for dataset in used if context.in_memory[dataset]]):
+        with safe_point():
+            is_fetched = self._store.fetch([dataset for dataset in used if context.in_memory[dataset]])
+        if not is_fetched:
             yield Report(MAIN, JobsReturned(self._number, job.nodes))  # its worker is lost, and the value is made again
             return
         from treadle.execution.executors.in_process import job_steps  # imported late: few runs have nodes for this process

@@ -85,7 +85,10 @@ class WorkerPool(Protocol):
         """Send the commands that are still buffered, as far as possible without blocking."""
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until there are events, for at most `timeout` seconds, and return them."""
+        """Block until there are events, for at most `timeout` seconds, and return them.
+
+        Ctrl-C interrupts only a `safe_point` (`processes/safe_points.py`): one belongs around what blocks, and nothing else.
+        """
 
     def wake(self) -> None:
         """End a `wait` that another thread is in."""

@@ -15,6 +15,7 @@ from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
+from treadle.execution.processes.safe_points import safe_point
 from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, Started
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class SerialPool:
             return [WorkerUp(MAIN, os.getpid(), 0)]
         if self._steps is None:
             if not self._jobs and timeout is not None:
-                self._woken.wait(timeout)
+                with safe_point():
+                    self._woken.wait(timeout)
                 self._woken.clear()
                 return []
             values, (number, job) = self._store.values, self._jobs.popleft()

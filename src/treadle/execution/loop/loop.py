@@ -24,6 +24,7 @@ from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.loop.result import RunResult, gather_results
 from treadle.execution.loop.stalls import Stalls
 from treadle.execution.loop.stopping import Stopping
+from treadle.execution.processes.safe_points import safe_point
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, FinishedNodes, JobsReturned, Started, Transferred
 from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import (
@@ -141,10 +142,11 @@ class RunLoop:
         scheduler = self._scheduler
         if (follow := self._executor.capabilities.follow) is not None:
             follow(scheduler.waiting)
-        main_only = self._executor.begin(self._bundle, self._run_until)
-        if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
-            self._observers.before_first_node()  # while the workers start
-        scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._bundle.undecided_nodes())
+        with safe_point():
+            main_only = self._executor.begin(self._bundle, self._run_until)
+            if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
+                self._observers.before_first_node()  # while the workers start
+            scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._bundle.undecided_nodes())
         self._run_until()
         failures = self._failure_handler.failures
         error = failures.combine_errors(scheduler.done()) if failures.names else None
@@ -282,7 +284,9 @@ class RunLoop:
         if self._observers.active:
             self._dispatches.requested(load.dataset)
         try:
-            placement = self._executor.put(load.dataset, self._bundle.catalog.load(name))
+            with safe_point():
+                value = self._bundle.catalog.load(name)
+            placement = self._executor.put(load.dataset, value)
         except TreadleError as exc:
             if isinstance(exc, DatasetError) and exc.node is None:
                 exc.node = self._plan.nodes[load.node].name
@@ -306,7 +310,9 @@ class RunLoop:
         """Find out whether a node is up to date, now that it is known what its parents have saved."""
         self._may_assign = True
         name, decisions = self._plan.nodes[question.node].name, self._bundle.decisions
-        if decisions is None or not decisions.is_up_to_date(name):
+        with safe_point():
+            is_up_to_date = decisions is not None and decisions.is_up_to_date(name)
+        if not is_up_to_date:
             self._scheduler.require(question.node)
             return
         self._scheduler.reuse(question.node)
@@ -421,22 +427,24 @@ class RunLoop:
         not carried out: nothing starts any more.
         """
         held = {worker: len(self._scheduler.assigned(worker)) for worker in self._workers if worker != MAIN}
-        queued = [worker for worker, count in held.items() if count > 1]
         with suppress(TreadleError):  # the workers cannot be reached: the interrupt is what ends the run
             for worker in [worker for worker, count in held.items() if count]:  # the only node may not have started either
                 self._executor.cancel(worker)
             self._executor.flush()
         self._reports.report_finished()
+        running = self._executor.running()
+        waiting = {worker: count - (worker in running) for worker, count in held.items()}
         events = list(self._received)
         with suppress(TreadleError):
-            events += self._executor.last_events(queued)
+            events += self._executor.last_events(waiting)
         for event in separate(events):  # an interrupt may have come after some of the nodes of a report were handled
             fact = event.fact if isinstance(event, Report) else None
             if isinstance(fact, Started):
                 self._reports.started(event.worker, fact.node, fact.at)
             elif isinstance(fact, Finished) and self._scheduler.holds(event.worker, fact.node):
                 self._each_finished(event.worker, [fact])
-        for worker, started in self._executor.running().items():
+        # A node that has finished since the last events was running before them.
+        for worker, started in [*running.items(), *self._executor.running().items()]:
             self._reports.started(worker, started.node, started.at)
 
     def run_times(self, runner: str, workers: int, seconds: float, started: float) -> RunTimes:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEFERRED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that interrupt a run."""
 
 
 @contextmanager
@@ -24,21 +25,21 @@ def interrupts_deferred() -> Iterator[None]:
     before = None
     try:
         if threading.current_thread() is threading.main_thread():
-            for number in _DEFERRED:
+            for number in DEFERRED:
                 if callable(handler := signal.getsignal(number)):  # neither SIG_DFL nor SIG_IGN
                     handlers[number] = handler
                     signal.signal(number, lambda number, _frame: arrived.append(number))
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, DEFERRED)
         yield
     finally:
         if before is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        _restore(handlers)
+        restore_handlers(handlers)
         for caught in dict.fromkeys(arrived):
             signal.raise_signal(caught)
 
 
-def _restore(handlers: dict[int, Any]) -> None:
+def restore_handlers(handlers: dict[int, Any]) -> None:
     """Restore all handlers, even if a signal arrives and a handler that is already restored raises."""
     while handlers:
         number = next(iter(handlers))
@@ -46,5 +47,5 @@ def _restore(handlers: dict[int, Any]) -> None:
             signal.signal(number, handlers[number])
             del handlers[number]
         except BaseException:
-            _restore(handlers)
+            restore_handlers(handlers)
             raise

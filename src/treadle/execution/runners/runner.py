@@ -235,6 +235,7 @@ class Runner(ABC):
         with self._open_executor(bundle) as executor:
             executor.launch(bundle.workers)
             from treadle.execution.loop.loop import RunLoop  # while the workers start
+            from treadle.execution.processes.safe_points import interrupts_at_safe_points
             from treadle.execution.processes.shortage import explaining_shortages
 
             loop = RunLoop(
@@ -246,27 +247,28 @@ class Runner(ABC):
                 on_failure=on_failure,
                 cancellation=cancellation,
             )
-            outcome = Outcome.FAILED
-            if observers.active:
-                observers.plan_ready(plan, limits)
-                observers.notify(self._started(bundle.run_id, plan, started_at, reason))
-            try:
-                waking = nullcontext() if cancellation is None else cancellation.waking(executor.wake)
-                with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages(), waking:
-                    result = loop.run()
-                outcome = Outcome.SUCCEEDED
-                seconds = time.monotonic() - started_monotonic
-                self.last_run = loop.run_times(self.name, self.max_workers, seconds, started_at)
-            except (KeyboardInterrupt, RunCancelledError):
-                outcome = Outcome.INTERRUPTED
-                loop.report_interrupted()
-                raise
-            finally:
-                self._seconds.update(loop.seconds)
-                if loop.worker_starts:
-                    _log_worker_starts(loop.worker_starts)
+            with interrupts_at_safe_points():
+                outcome = Outcome.FAILED
                 if observers.active:
-                    observers.notify(loop.finished_event(outcome, started_at + time.monotonic() - started_monotonic))
+                    observers.plan_ready(plan, limits)
+                    observers.notify(self._started(bundle.run_id, plan, started_at, reason))
+                try:
+                    waking = nullcontext() if cancellation is None else cancellation.waking(executor.wake)
+                    with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages(), waking:
+                        result = loop.run()
+                    outcome = Outcome.SUCCEEDED
+                    seconds = time.monotonic() - started_monotonic
+                    self.last_run = loop.run_times(self.name, self.max_workers, seconds, started_at)
+                except (KeyboardInterrupt, RunCancelledError):
+                    outcome = Outcome.INTERRUPTED
+                    loop.report_interrupted()
+                    raise
+                finally:
+                    self._seconds.update(loop.seconds)
+                    if loop.worker_starts:
+                        _log_worker_starts(loop.worker_starts)
+                    if observers.active:
+                        observers.notify(loop.finished_event(outcome, started_at + time.monotonic() - started_monotonic))
             return result
 
     def _locked(self) -> AbstractContextManager[None]:

@@ -52,4 +52,4 @@ def test_the_last_events_have_the_nodes_that_run_until_a_worker_returns_its_jobs
     returned = [Report(worker, JobsReturned(1, (4 + worker,))) for worker in (1, 2)]
     capabilities = Capabilities(processes=False, can_kill=False, queues=True, unreported=tuple)
     executor, _pool = scripted_executor([], [finished[0], returned[0]], [finished[1]], [returned[1]], capabilities=capabilities)
-    assert executor.last_events([1, 2]) == [finished[0], returned[0], finished[1], returned[1]]
+    assert executor.last_events({1: 2, 2: 2}) == [finished[0], returned[0], finished[1], returned[1]]

@@ -73,7 +73,7 @@ def test_an_interrupt_between_a_start_and_its_end_repeats_no_event(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         loop.run()
     monkeypatch.undo()
-    monkeypatch.setattr(executor, "last_events", list)
+    monkeypatch.setattr(executor, "last_events", lambda _waiting: [])
     loop.report_interrupted()
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one"]
     assert all(event.dispatch is not None for event in seen if isinstance(event, NodeFinished))
@@ -100,7 +100,7 @@ def test_nothing_starts_after_an_interrupt(monkeypatch):
     loop = RunLoop(RunBundle("run", plan, catalog, None), executor, Observers([seen.append]))
     with pytest.raises(KeyboardInterrupt):
         loop.run()
-    monkeypatch.setattr(executor, "last_events", lambda _returning: [finished(0)])
+    monkeypatch.setattr(executor, "last_events", lambda _waiting: [finished(0)])
     loop.report_interrupted()
     assert names(seen, NodeFinished) == ["one"]
     assert loaded == ["first"]
@@ -123,7 +123,7 @@ def test_an_interrupt_does_not_repeat_what_was_handled_before(monkeypatch):
     monkeypatch.setattr(pool, "wait", wait_or_interrupt)
     with pytest.raises(KeyboardInterrupt):
         loop.run()
-    monkeypatch.setattr(executor, "last_events", lambda _returning: handled)
+    monkeypatch.setattr(executor, "last_events", lambda _waiting: handled)
     loop.report_interrupted()
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one"]
 
@@ -144,7 +144,7 @@ def test_an_interrupt_does_not_repeat_a_start_for_the_next_attempt(monkeypatch):
     loop = RunLoop(RunBundle("run", plan, Catalog(), None), executor, Observers([seen.append]))
     with pytest.raises(KeyboardInterrupt):
         loop.run()
-    monkeypatch.setattr(executor, "last_events", list)
+    monkeypatch.setattr(executor, "last_events", lambda _waiting: [])
     loop.report_interrupted()
     assert [(event.attempt, event.at) for event in seen if isinstance(event, NodeStarted)] == [(1, 1.0)]
     assert names(seen, NodeFailed) == ["one"]
@@ -184,7 +184,7 @@ def test_an_interrupt_among_nodes_that_finished_together_loses_and_repeats_none(
     try:
         loop.run()
     except KeyboardInterrupt:
-        monkeypatch.setattr(executor, "last_events", list)
+        monkeypatch.setattr(executor, "last_events", lambda _waiting: [])
         loop.report_interrupted()
     expected = [plan.nodes[index].name for index in reported]
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == expected
@@ -209,7 +209,7 @@ def test_an_interrupt_cancels_the_queued_nodes(monkeypatch):
         loop.run()
     assert len(loop._scheduler.assigned(1)) > 1
     sent_last = []
-    monkeypatch.setattr(executor, "last_events", lambda returning: sent_last.append((pool.sent[-1], returning)) or [])
+    monkeypatch.setattr(executor, "last_events", lambda waiting: sent_last.append((pool.sent[-1], list(waiting))) or [])
     loop.report_interrupted()
     assert sent_last == [((1, Cancel(1)), [1])]
 

@@ -26,6 +26,7 @@ from treadle.execution.processes.channel import Channel, ChannelClosedError
 from treadle.execution.processes.connection import Connection
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.open_descriptors import own_descriptors
+from treadle.execution.processes.safe_points import safe_point
 from treadle.execution.processes.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod, against_fork, safe_start_method
 from treadle.execution.processes.suspend import suspend_workers_too
@@ -293,7 +294,9 @@ class SlotPool:
         if self._arrived is not None or self._events:
             self._handle_arrived()
             timeout = 0
-        for key, mask in self._selector.select(timeout):
+        with safe_point():
+            ready = self._selector.select(timeout)
+        for key, mask in ready:
             key.data(mask)
         events, self._events = self._events, []
         return events
