@@ -6,6 +6,8 @@ and looks itself otherwise. State: the thread pools that were found.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from typing import Any
 
@@ -39,8 +41,19 @@ _searched = [0]
 """The number of imported modules when it last looked for them."""
 
 
+_MAY_HAVE_POOL = re.compile(r".*(blas|blis|mkl|omp)", re.IGNORECASE)
+"""Matches the names of the libraries that threadpoolctl knows."""
+
+
 def _find() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
-    found: list[Any] = ThreadpoolController().lib_controllers
+    class _Controller(ThreadpoolController):  # type: ignore[misc]  # it has no types
+        """Passes over most libraries: threadpoolctl resolves the path of each one that is loaded, a hundred with pandas."""
+
+        def _make_controller_from_path(self, filepath: str) -> None:
+            if _MAY_HAVE_POOL.match(os.path.basename(filepath)) or os.path.islink(filepath):
+                super()._make_controller_from_path(filepath)
+
+    found: list[Any] = _Controller().lib_controllers
     return found
