@@ -27,8 +27,8 @@ def asks_for_traces(environment: Mapping[str, str]) -> bool:
     Args:
         environment: the environment variables.
     """
-    disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    return not disabled and any(environment.get(name) for name in _ASKING)
+    asks = any(environment.get(name) for name in _ASKING)
+    return asks and environment.get("OTEL_SDK_DISABLED", "").lower() != "true"
 
 
 class Trace(NamedTuple):

@@ -116,16 +116,16 @@ class AutoRunner(Runner):
 
     def _choose(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Choice:
         """Choose the runner for a plan: the same as for the run before, while such runs stay as fast as they were."""
-        limits, are_traced = run_limits(plan, self.resources or {}), asks_for_traces(os.environ)
+        are_traced = asks_for_traces(os.environ)
         graph = [(node.name, node.parents, node.main_only) for node in plan.nodes]
-        chosen_for = graph, plan.timeouts, limits, are_traced
+        chosen_for = graph, plan.policies, plan.resources, are_traced
         latest = self.latest if self._chosen_for == chosen_for and self._own_runs else None
         if latest is not None and self._own_runs[0].seconds <= latest.valid_up_to:
             return latest
         past = self._past(plan, past_runs)
         if are_traced:  # threads share TRACEPARENT, so no node of theirs has its own span in it
             past = [run for run in past if run.runner != THREAD]
-        self.latest = choose_runner_for(plan, past, self.max_workers, limits)
+        self.latest = choose_runner_for(plan, past, self.max_workers, run_limits(plan, self.resources or {}))
         self._chosen_for = chosen_for
         return self.latest
 
@@ -138,9 +138,9 @@ class AutoRunner(Runner):
         return self._own_runs if same >= ENOUGH_RUNS else [*self._own_runs, *past_runs()]
 
     def _opened(self, choice: Choice) -> Runner:
-        """Return the chosen runner. It keeps its workers, and their number, if this runner does."""
+        """Return the chosen runner. One that has workers is only used again if this runner keeps them."""
         runner = self._runners.get(choice.runner)
-        if runner is not None and self._keeps_workers:
+        if runner is not None and (self._keeps_workers or choice.runner == SEQUENTIAL):
             return runner
         if choice.runner == SEQUENTIAL:
             runner = SequentialRunner(**self._options)
