@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from treadle.planning.plan import Plan
 
@@ -31,8 +31,13 @@ def expected_seconds(plan: Plan, known: Mapping[str, float]) -> list[float] | No
             by_function.setdefault(id(planned.node.func), []).append(known[planned.name])
     if not by_function:
         return None
-    from statistics import fmean, median
-
-    means = {function: fmean(seconds) for function, seconds in by_function.items()}
+    means = {function: sum(seconds) / len(seconds) for function, seconds in by_function.items()}
     typical = median(seconds for each in by_function.values() for seconds in each)
     return [known.get(planned.name, means.get(id(planned.node.func), typical)) for planned in plan.nodes]
+
+
+def median(seconds: Iterable[float]) -> float:
+    """Return the median of at least one duration, without the import of `statistics`, which takes milliseconds."""
+    ordered = sorted(seconds)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

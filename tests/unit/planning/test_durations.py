@@ -7,7 +7,7 @@ import pytest
 from treadle.io import Catalog
 from treadle.pipeline import Pipeline, node
 from treadle.planning import compile_plan
-from treadle.planning.durations import expected_seconds
+from treadle.planning.durations import expected_seconds, median
 
 
 def make_plan():
@@ -36,3 +36,9 @@ def test_a_known_node_takes_what_it_took():
 def test_another_function_takes_what_is_usual():
     """A node whose function nobody knows takes the median of all that is known."""
     assert expected_seconds(make_plan(), {"n0": 1.0, "n1": 2.0, "n2": 9.0})[3] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [([3.0], 3.0), ([9.0, 1.0, 2.0], 2.0), (iter([4.0, 1.0, 2.0, 9.0]), 3.0)])
+def test_the_median_is_the_middle_or_the_mean_of_both(seconds, expected):
+    """The order of the durations does not matter."""
+    assert median(seconds) == expected

@@ -65,7 +65,7 @@ class RunLoop:
         bundle: the run.
         executor: where it runs.
         observers: the observers of the run.
-        durations: returns the seconds that each node took in earlier runs, by name; called once, while the workers start.
+        durations: returns the seconds that each node took in earlier runs, by name; called once, before a worker gets a node.
         resource_limits: how much of each resource is available to nodes.
         on_failure: whether a failure stops the run, for nodes whose own policy does not set it.
         cancellation: by which another thread can stop the run.
@@ -143,10 +143,12 @@ class RunLoop:
         if (follow := self._executor.capabilities.follow) is not None:
             follow(scheduler.waiting)
         with safe_point():
+            # Before workers are forked: while a forked worker exists, this process copies each page of memory that it writes to.
+            expected = expected_seconds(self._plan, self._durations())
             main_only = self._executor.begin(self._bundle, self._run_until)
             if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
                 self._observers.before_first_node()  # while the workers start
-            scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._bundle.undecided_nodes())
+            scheduler.prepare(expected, main_only, self._bundle.undecided_nodes())
         self._run_until()
         failures = self._failure_handler.failures
         error = failures.combine_errors(scheduler.done()) if failures.names else None

@@ -10,12 +10,11 @@ State: none; pure. Neighbours: `auto.py` runs the plan with the best runner, `sc
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import TYPE_CHECKING
 
 from treadle.execution.scheduling.simulator import simulate
 from treadle.named_tuple import NamedTuple
-from treadle.planning.durations import expected_seconds
+from treadle.planning.durations import expected_seconds, median
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -56,7 +56,7 @@ class HistoryAccess(DatabaseAccess):
             StoreError: the database cannot be read.
         """
         self._import_database()
-        from statistics import median
+        from treadle.planning.durations import median
 
         if self._is_missing():
             return {}
