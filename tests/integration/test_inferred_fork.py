@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 
 import pytest
@@ -22,6 +23,9 @@ def meet(fifo, mine):
 
 def alone():
     return os.getpid()
+
+def large():
+    return np.ones(100_000)
 """
 
 SCRIPT = """
@@ -51,6 +55,15 @@ TOGETHER = """
 (_, mine), (_, yours) = run(runner := ParallelRunner(2), TWO).values()
 print(set(mine) & set(yours))
 how(runner)
+"""
+
+KEPT_RESULTS = """
+make = Pipeline([node(steps.large, None, f"array {each}", name=f"n{each}") for each in range(3)])
+kept = ParallelRunner(1, exchange_memory=EXCHANGE_MEMORY).run(make, Catalog())
+loaded = kept["array 0"]
+run(runner := ParallelRunner(1), ONE)
+how(runner)
+print(loaded.sum(), kept["array 1"].sum())
 """
 
 MORE_WORKERS = """
@@ -115,15 +128,26 @@ def test_more_workers_of_a_warm_runner(printed):
     assert "a socket, is open." in lines[3]
 
 
+@pytest.mark.parametrize("memory", ["10_000_000", "1"])
+def test_results_that_are_kept(printed, memory):
+    """Neither memory files nor those of spilled values can be damaged: they are read without a position, and not written."""
+    how, sums = printed(KEPT_RESULTS.replace("EXCHANGE_MEMORY", memory))
+    assert how.startswith("fork|")
+    assert sums == "100000.0 100000.0"
+
+
 def test_workers_that_are_replaced_during_the_run(printed):
     """They are not forked: what is open later is not known, and a limit of memory would count what they inherit."""
     (line,) = printed("run(runner := ParallelRunner(1, max_nodes_per_worker=1), ONE)\nhow(runner)")
     assert line == "forkserver|the safe default, because workers are replaced during the run"
 
 
-def test_a_session_says_why(treadle, make_loom):
-    """The log of a run and its record name the method and the reason."""
+@pytest.mark.parametrize("is_repository", [False, True])
+def test_a_session_says_why(treadle, make_loom, is_repository):
+    """The log of a run and its record name the method and the reason. The file with git's answer does not prevent a fork."""
     root = make_loom()
+    if is_repository:
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     settings = root / "src/loom/settings.py"
     settings.write_text(f"{settings.read_text()}\nRUNNER = 'parallel'\n")
     (root / "mended").touch()

@@ -20,6 +20,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -97,12 +98,11 @@ class GitProbe:
         self._abandon: weakref.finalize[..., GitProbe] | None = None
         if not _is_in_repository(folder):
             return
-        import subprocess  # slow to import, like the other
-        import tempfile
+        import subprocess  # slow to import
 
         # A file, not a pipe: git never blocks on a full pipe, however many files changed. Optional locks and the file system
         # monitor are off, so that this does not interfere with the user's own git commands.
-        answer = tempfile.TemporaryFile(prefix="treadle-git-")  # noqa: SIM115 - closed by `facts`
+        answer = _open_answer()
         command = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "--", *sources]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command; git is found on PATH
@@ -161,6 +161,16 @@ def _is_in_repository(folder: Path) -> bool:
     path = Path(os.path.realpath(folder))
     folders = (path, *path.parents)
     return "GIT_DIR" in os.environ or any(os.path.exists(each / ".git") for each in folders)  # noqa: PTH110 - never raises
+
+
+def _open_answer() -> IO[bytes]:
+    """Open the file that git writes its answer to. The check before a fork knows a memory file of this name as Treadle's own."""
+    if hasattr(os, "memfd_create"):
+        with suppress(OSError):  # refused, as in some containers
+            return os.fdopen(os.memfd_create("treadle-git"), "w+b")
+    import tempfile
+
+    return tempfile.TemporaryFile(prefix="treadle-git-")
 
 
 def _end(process: subprocess.Popen[bytes], answer: IO[bytes]) -> None:

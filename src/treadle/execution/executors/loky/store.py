@@ -7,8 +7,6 @@ it; a handle is only used to load, send or free a value. Runs in the parent. Nei
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +194,7 @@ class SegmentStore:
                 self._segments.free(handle)
 
     def detach(self, dataset: int) -> Handle | None:
-        """Remove a value and return its handle; a spilled one is moved out of the scratch directory of the pool."""
+        """Remove a value and return its handle; a spilled one's file stays open, but is no longer in the scratch directory."""
         handle = self._handles.pop(dataset, None)
         if type(handle) in IN_MESSAGE:  # most values
             return handle
@@ -210,19 +208,15 @@ class SegmentStore:
                 name = self._name(dataset)
                 msg = f"The value of '{name}' is lost: its temporary file cannot be opened ({exc.strerror}). Run its node again."
                 raise DatasetError(msg, dataset=name) from exc
-            with open(source, "rb") as spilled, tempfile.TemporaryFile() as kept:
-                fd = os.dup(kept.fileno())
-                if fd > DESCRIPTOR_LIMIT:
-                    os.close(fd)
+            if source > DESCRIPTOR_LIMIT:
+                with open(source, "rb") as spilled:
                     content = spilled.read()
-                    data, *buffers = (content[start : start + length] for start, length in handle.spans)
-                    moved: Handle = Inline(data, tuple(buffers))
-                else:
-                    shutil.copyfileobj(spilled, kept)
-                    kept.flush()
-                    moved = handle._replace(path=None, fd=fd)
+                data, *buffers = (content[start : start + length] for start, length in handle.spans)
+                kept: Handle = Inline(data, tuple(buffers))
+            else:
+                kept = handle._replace(path=None, fd=source)
             handle.close()
-            return moved
+            return kept
         return handle
 
     def clear(self) -> None:
