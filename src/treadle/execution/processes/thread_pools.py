@@ -15,12 +15,13 @@ from typing import Any
 def find_thread_pools() -> list[Any]:
     """Return the thread pools, as threadpoolctl's controllers of their libraries.
 
-    A search takes a millisecond. If no module was imported since the last one, no library was loaded either, and the same pools
-    are returned.
+    A search takes up to a millisecond. If no library was loaded since the last one, the same pools are returned.
     """
-    if len(sys.modules) != _searched[0]:
-        _found[:] = _find() if numeric_libraries_loaded() else []
-        _searched[0] = len(sys.modules)
+    if not numeric_libraries_loaded():
+        return []
+    if _searched[0] != (loaded := _count_loaded_libraries()):
+        _found[:] = _find()
+        _searched[0] = loaded
     return _found
 
 
@@ -38,7 +39,37 @@ _found: list[Any] = []
 """The thread pools that this process, or the one from which it was forked, has found."""
 
 _searched = [0]
-"""The number of imported modules when it last looked for them."""
+"""The number of loaded libraries when it last looked for them."""
+
+
+def _count_loaded_libraries() -> int:
+    """Return how many libraries this process has loaded so far, whether for a module or by `ctypes`.
+
+    The dynamic linker of Linux counts them (dl_iterate_phdr(3), `dlpi_adds`). Elsewhere, return the number of imported modules.
+    """
+    import ctypes  # as threadpoolctl does; it takes milliseconds
+
+    class Information(ctypes.Structure):
+        _fields_ = (
+            ("address", ctypes.c_void_p),
+            ("name", ctypes.c_char_p),
+            ("headers", ctypes.c_void_p),
+            ("header_count", ctypes.c_uint16),
+            ("adds", ctypes.c_ulonglong),
+        )
+
+    counts: list[int] = []
+
+    def note(information: Any, _size: int, _data: Any) -> int:
+        counts.append(information.contents.adds)
+        return 1  # no further library: the count is the same for each
+
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Information), ctypes.c_size_t, ctypes.c_void_p)
+    try:
+        ctypes.CDLL(None).dl_iterate_phdr(callback(note), None)
+    except (AttributeError, OSError):
+        return len(sys.modules)
+    return counts[0]
 
 
 _MAY_HAVE_POOL = re.compile(r".*(blas|blis|mkl|omp)", re.IGNORECASE)
