@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 from functools import partial
@@ -85,6 +86,11 @@ def tasks(client):
     return keys, [pool for each in pools.values() for pool in each]
 
 
+def blackboards(pid):
+    """Return the files of a worker's blackboards."""
+    return list(Path(tempfile.gettempdir()).glob(f"treadle-board-{os.getuid()}-{pid}-*"))
+
+
 def test_ctrl_c_frees_the_worker(begin, cluster, client):
     """The worker's process is ended, whatever its node does, and the nanny starts another one."""
     launched, pid = begin(cluster.address)
@@ -92,6 +98,7 @@ def test_ctrl_c_frees_the_worker(begin, cluster, client):
     wait_for(lambda: not psutil.pid_exists(pid))
     assert launched.wait() != 0
     assert launched.output.rstrip().endswith("KeyboardInterrupt")
+    assert blackboards(pid) == []
     client.wait_for_workers(2, timeout=DEADLINE)
     wait_for(lambda: tasks(client) == ([], []))
 
@@ -134,6 +141,7 @@ def test_a_signal_of_the_terminal_is_the_drivers_to_deal_with(begin, number):
     os.killpg(launched.process.pid, number)
     assert launched.wait() in (-number, 128 + number)
     wait_for(lambda: not psutil.pid_exists(pid))
+    assert blackboards(pid) == []
     assert not re.search("Dask Worker process|Removing worker|Restarting worker", launched.output), launched.output
     assert launched.output.count("Traceback") == (number == signal.SIGINT), launched.output  # the driver's own
 

@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from treadle.execution.executors.dask.versions import versions
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.preflight import check_pipeline
 from treadle.execution.runners.registry import make_runner
+from treadle.hooks import create_hook_manager, hook_impl
 from treadle.io.contents import digest_of
 from treadle.observe.store import RunRecorder
 from treadle.observe.store.log_lines import RunLog, log_lines
@@ -245,6 +248,40 @@ def test_files_that_workers_do_not_see(runner, client, tmp_path):
     assert list(tmp_path.iterdir()) == []
     assert dict(runner.run(pipeline, catalog)) == {"length": 4}
     assert [path.name for path in tmp_path.iterdir()] == ["yarn.txt"]
+
+
+def fail_once(folder):
+    """Raise an exception in the first process that calls this."""
+    with suppress(FileExistsError):
+        Path(folder, "failed").touch(exist_ok=False)
+        raise RuntimeError("not yet")
+    return Plugin(folder)
+
+
+class Plugin:
+    """A plugin that cannot be unpickled the first time."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return fail_once, (self.folder,)
+
+    @hook_impl
+    def after_node_run(self):
+        """Do nothing."""
+
+
+def test_a_run_that_cannot_be_opened_for_one_node(client, tmp_path):
+    """Only that node fails: the others have their inputs, although these came with its job."""
+    manager = create_hook_manager()
+    manager.register(Plugin(str(tmp_path)))
+    nodes = [node(lambda x: float(x[0]), "x", f"y{index}", name=f"n{index}") for index in range(20)]
+    runner = DaskRunner(client=client, max_workers=1, on_failure="continue")
+    seen = []
+    with pytest.raises(NodeError, match="not yet"):
+        runner.run(Pipeline(nodes), Catalog({"x": np.ones(300_000)}), hooks=manager, observers=[seen.append])
+    assert len([event for event in seen if isinstance(event, NodeFinished)]) == 19
 
 
 def test_the_check_uses_a_worker_of_the_cluster(client):

@@ -89,6 +89,7 @@ class Host:
             await comm.write(hosted.blackboard.path)  # a dask task finds the pool from now on
             await hosted.listen()
         finally:
+            hosted.blackboard.remove()
             if self.pools.get(pool) is hosted:
                 del self.pools[pool]
             with suppress(RuntimeError):  # the process is ending

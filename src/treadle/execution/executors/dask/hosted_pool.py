@@ -101,7 +101,6 @@ class HostedPool:
         finally:
             self._jobs.close()
             self._outbox.close()
-            self.blackboard.remove()
             self._inputs.cancel()
             self.has_no_values.set()
             for number in list(self._runs):
@@ -156,8 +155,8 @@ class HostedPool:
         elif isinstance(command, EndRun):
             self._runs.pop(command.run).close()
             self._jobs.forget(command.run)
-        elif isinstance(command, Release) and slot.run is not None:
-            slot.run.drop(command.dataset)
+        elif isinstance(command, Release):
+            slot.release(command.dataset)
 
     def _queue(self, queued: QueuedJob) -> None:
         slot = self._runs.get(queued.job.run)
@@ -187,8 +186,8 @@ class HostedPool:
         if current is not None and current is self._monitored:
             jobs = self._jobs.take_all()
             for job in jobs:
-                if (run := self.has_run(job.run)) is not None:
-                    run.add_inputs(job.inputs)  # the driver does not send them again
+                if (slot := self._runs.get(job.run)) is not None:
+                    slot.add_inputs(job.inputs)  # the driver does not send them again
             self._return(jobs)
         self._monitored = current
         self._help_if_paused()

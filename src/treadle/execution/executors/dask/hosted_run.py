@@ -60,13 +60,35 @@ class RunSlot:
         spec: the pickled RunSpec.
         datasets: datasets that were sent with jobs and are not in the run's catalog yet.
         folder: this process's directory of the run; None if the run's processes share no files.
+        inputs: handles of inputs that came with jobs before the run was opened. The driver does not send them again, even if the
+            run could not be opened for that job.
         run: the run, once a job of it has been here.
     """
 
     spec: bytes
     datasets: deque[DatasetPart] = field(default_factory=deque)
     folder: RunFolder | None = None
+    inputs: dict[int, Handle] = field(default_factory=dict)
     run: HostedRun | None = None
+
+    def add_inputs(self, inputs: Sequence[tuple[int, Handle]]) -> None:
+        """Note the handles of a job's inputs; they are kept until the values are released."""
+        if self.run is None:
+            self.inputs.update(inputs)
+        else:
+            self.run.add_inputs(inputs)
+
+    def open(self, run: HostedRun) -> None:
+        """Set the run."""
+        self.run = run  # first: the event loop adds inputs, too
+        while self.inputs:
+            run.add_inputs([self.inputs.popitem()])
+
+    def release(self, dataset: int) -> None:
+        """Forget a value."""
+        self.inputs.pop(dataset, None)
+        if self.run is not None:
+            self.run.drop(dataset)
 
     def close(self) -> None:
         """Remove the directory."""

@@ -159,6 +159,7 @@ class JobRunner:
         slot = self._runs.get(job.run)
         if slot is None or self._facts is None:
             return  # the run is over, or this process could not be set up
+        slot.add_inputs(job.inputs)
         try:
             run = slot.run or self._open(slot, self._facts)
         except WorkerSetupError as exc:  # a plugin's on_worker_start: no node can run here
@@ -170,7 +171,6 @@ class JobRunner:
             return
         while slot.datasets:
             run.opened.add_dataset(*slot.datasets.popleft())
-        run.add_inputs(job.inputs)
         if run.missing_inputs(job.nodes):
             lost = asyncio.run_coroutine_threadsafe(self._inputs.wait_for(run, job), self._loop).result()
             if lost is not None:
@@ -246,7 +246,8 @@ class JobRunner:
             on_node=self._enter_node,
             folder=slot.folder.path if slot.folder is not None else None,
         )
-        run = slot.run = HostedRun(opened, self._number, self._worker.address, self._pool)
+        run = HostedRun(opened, self._number, self._worker.address, self._pool)
+        slot.open(run)
         return run
 
     def _enter_node(self, name: str) -> None:

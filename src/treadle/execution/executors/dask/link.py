@@ -321,6 +321,11 @@ class Link:
             async with remote(self._client, self.address) as worker:
                 await getattr(worker, KILL)(pool=self._pool, if_idle=if_idle)
 
+    async def remove_blackboard(self) -> None:
+        """Remove the file of a worker whose process has ended, or ends now, and that nobody asks about."""
+        if self._blackboard is not None:
+            await self._blackboard.read(partial(remote, self._client))
+
     def close(self) -> None:
         """End the stream: the worker then forgets all that the pool has there."""
         self._is_closed = True

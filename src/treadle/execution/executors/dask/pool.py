@@ -228,6 +228,7 @@ class DaskPool:
             link.tasks.release()  # no task of a killed worker ends
         for link in self._links:
             link.close()
+        await asyncio.gather(*(link.remove_blackboard() for link in self._links), return_exceptions=True)
         end = time.monotonic() + _GRACE_SECONDS
         while not all(link.tasks.are_released for link in self._links) and time.monotonic() < end:
             await asyncio.sleep(0.005)
