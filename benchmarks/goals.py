@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 PLAIN = "plain loop"
 TREADLE = "treadle parallel"
 FIRST_RUN = "treadle parallel, first run"
+WORKERS = 2
+"""The number of workers that the goals are for."""
 MEMORY = 1.25
 """How many times the memory that the work itself needs a run may have at its peak."""
 TIMES_A_PEER = {
@@ -28,6 +30,7 @@ TIMES_A_PEER = {
     "6 nodes, workers started for them": ("futures loop", 1.5),
 }
 """For a workload: another engine, and how many times as long as it the parallel runner may take."""
+DASK_ITSELF = "dask"
 DASK = "treadle dask"
 TIMES_A_DASK_PEER = {
     "1,000 no-ops": ("dask submit loop", 0.20),
@@ -94,14 +97,15 @@ def compared(workload: str) -> set[str]:
 
 def is_memory_compared(engine: str) -> bool:
     """Return whether a goal compares the peak memory of an engine."""
-    return engine in {PLAIN, TREADLE}
+    return engine in {PLAIN, TREADLE, DASK_ITSELF}
 
 
 def needed_bytes(workload: Workload, rows: list[Measurement]) -> tuple[int, str]:
-    """Return how much memory the work itself needs, and what that is.
+    """Return how much memory the work itself needs on all workers, and what that is.
 
-    It is the live data, or the peak of a plain loop in one process if that is more: pandas makes temporary copies of strings,
-    whichever engine calls it. Without a plain loop it is the live data.
+    It is the live data and, for each worker, what one task needs beside them while it runs: pandas makes temporary copies of
+    strings, whichever engine calls it, and on two workers two tasks may do so at once. A plain loop shows how much that is for
+    one task, because it runs one at a time. Without a plain loop it is the live data.
 
     Args:
         workload: the work.
@@ -110,7 +114,8 @@ def needed_bytes(workload: Workload, rows: list[Measurement]) -> tuple[int, str]
     plain = [row.peak_bytes for row in rows if row.engine == PLAIN]
     if not plain:
         return workload.live_bytes, "the live data (the plain loop was not measured)"
-    return max(workload.live_bytes, *plain), "the larger of the live data and the plain loop's peak"
+    temporary = max(0, max(plain) - workload.live_bytes)
+    return workload.live_bytes + WORKERS * temporary, "the live data and a task's temporary data on each worker"
 
 
 def _on_a_peer(workload: str, rows: list[Measurement], ours: dict[str, Measurement]) -> list[Verdict]:

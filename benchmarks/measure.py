@@ -4,6 +4,9 @@ An engine repeats a workload as often as its budget of seconds allows, up to a m
 compare repeat it at least `least` times, however long that takes: the ratio of two single runs says little. So do those that may
 be the fastest of the other engines. The rest keep to their budget, so that a full run takes five minutes longer and not half an
 hour: a loop by hand needs 15 s for the frames of string objects, where it is neither the peer of the goal nor the fastest.
+
+Short runs are repeated more often, because a single delay can double their time: arrays that dask sends over sockets take 0.25 or
+0.5 s, depending on whether the receiver's window was full at a bad moment. The median of a few repeats may be either of the two.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ LONG_SECONDS = 60.0
 """An engine whose first round takes longer has no other."""
 CLOSE = 2.0
 """An engine may be the fastest of the others if its first round takes at most this many times as long as that of the fastest."""
+SHORT_SECONDS = 1.0
+SHORT_REPEATS = 3
+"""How many times as often as others an engine repeats a workload that it does in less than `SHORT_SECONDS`, if it is compared."""
 _START_ORDER = ("fork", "spawn", "forkserver", "loky", "-")
 
 
@@ -84,7 +90,8 @@ def measure(
         engines: who does it; one that refuses it with an empty reason is left out.
         compared: the names of the engines that the report compares for this workload.
         repeats: how often at the most, after the first round.
-        least: how often at least, for engines that are compared or may be the fastest of the others.
+        least: how often at least, for engines that are compared or may be the fastest of the others; `SHORT_REPEATS` times as
+            often, and up to as many times `repeats`, if they take less than `SHORT_SECONDS`.
         budget: seconds that one engine may take for all its repeats, if it is not one of these.
 
     Returns:
@@ -104,13 +111,14 @@ def measure(
         fastest = min(others, default=0.0)
         rounds = []
         for (_, measurement), took in zip(taking, first, strict=True):
-            may_be_fastest = measurement.is_other and took <= CLOSE * fastest
+            is_compared = measurement.engine in compared or (measurement.is_other and took <= CLOSE * fastest)
+            times = SHORT_REPEATS if is_compared and took < SHORT_SECONDS else 1
             # Warm workers import what the tasks need in the first round, so it counts only where another would take too long.
-            floor = least if measurement.engine in compared or may_be_fastest else 0 if workload.cold else 1
-            rounds.append(max(floor if took <= LONG_SECONDS else 0, min(repeats, int(budget / took))))
+            floor = least * times if is_compared else 0 if workload.cold else 1
+            rounds.append(max(floor if took <= LONG_SECONDS else 0, min(repeats * times, int(budget / took))))
             if not rounds[-1] and not measurement.problem:
                 measurement.seconds.append(took)
-        for repeat in range(repeats):
+        for repeat in range(max(rounds, default=0)):
             for (engine, measurement), count in zip(taking, rounds, strict=True):
                 if repeat < count and not measurement.problem:
                     _prepare(engine, workload)

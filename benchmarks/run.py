@@ -37,7 +37,7 @@ import whole_command
 from chart import draw
 from engines import engines, missing
 from goals import compared, is_memory_compared, verdicts
-from measure import Measurement, machine, measure, measure_peaks
+from measure import SHORT_REPEATS, SHORT_SECONDS, Measurement, machine, measure, measure_peaks
 from report import markdown
 from workloads import Workload, workloads
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="every start method, more repeats")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="start methods, instead of those of quick or full")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, help="repeats at the most; 3, or 7 where full")
+    parser.add_argument("--repeats", type=int, help="repeats at the most, of runs that are not short; 3, or 7 where full")
     parser.add_argument(
         "--budget",
         type=float,
@@ -95,7 +95,8 @@ def main() -> None:
 
     today = dt.datetime.now(tz=dt.timezone.utc).date()
     counts = f"{least} to {repeats}" if least < repeats else f"{repeats}"
-    kinds = f"{counts} interleaved repeats (fewer for slow engines that no goal or summary compares)"
+    more = f"{SHORT_REPEATS} times as many of runs below {SHORT_SECONDS:g} s that are compared"
+    kinds = f"{counts} interleaved repeats ({more}, fewer for slow engines that no goal or summary compares)"
     heading = f"{today}, {where}, {options.workers} workers, medians of {kinds}"
     report = markdown(heading, chosen, measurements, alone, notes)
     print(report)

@@ -82,13 +82,21 @@ def peak_verdict(benchmarks, **peaks):
     return found, benchmarks("report").markdown("today", [workload], measured, [], [])
 
 
-def test_a_peak_is_compared_with_that_of_the_plain_loop(benchmarks):
-    """The plain loop itself needs more than the live data."""
-    found, report = peak_verdict(benchmarks, plain_loop=2.0, treadle_parallel__fork=2.4, treadle_parallel__spawn=1.0)
-    assert found.what == "peak memory ÷ the larger of the live data and the plain loop's peak"
+def test_a_peak_is_compared_with_the_live_data_and_what_a_task_needs_on_each_worker(benchmarks):
+    """The plain loop runs one task at a time, which needs as much as the live data; two workers may run two of them."""
+    found, report = peak_verdict(benchmarks, plain_loop=2.0, treadle_parallel__fork=3.6, treadle_parallel__spawn=1.5)
+    assert found.what == "peak memory ÷ the live data and a task's temporary data on each worker"
     assert found.measured == {"fork": pytest.approx(1.2), "spawn": pytest.approx(0.5)}
     assert found.met
-    assert "the larger of the live data and the plain loop's peak" in report
+    assert "the live data and a task's temporary data on each worker" in report
+
+
+def test_the_peak_of_dask_stands_beside_that_of_treadle(benchmarks):
+    """It is measured as often, and divided by the same."""
+    assert benchmarks("goals").is_memory_compared("dask")
+    _found, report = peak_verdict(benchmarks, plain_loop=1.0, treadle_parallel__fork=1.2, dask__spawn=(1.5, 1.6, 1.4))
+    (line,) = (each for each in report.splitlines() if each.startswith("| dask | spawn |"))
+    assert line.endswith("| 1.50 |")
 
 
 def test_a_plain_loop_that_needs_little_does_not_make_the_goal_harder(benchmarks):
@@ -139,19 +147,35 @@ class Engine:
         return {}
 
 
-def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(benchmarks):
+def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(benchmarks, monkeypatch):
     """Without any budget: those of the goals and the fastest of the others 5 times, any other once."""
-    workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
-    engines = [
+    monkeypatch.setattr(benchmarks("measure"), "SHORT_SECONDS", 0.0)
+    engines = four_engines()
+    found = measured(benchmarks, engines, budget=0.0)
+    assert [len(row.seconds) for row in found] == [5, 1, 5, 5]
+    assert [engine.runs for engine in engines] == [6, 2, 6, 6]
+
+
+def test_short_runs_that_are_compared_are_repeated_more_often(benchmarks):
+    """The runs take no time: 15 repeats instead of 5 without a budget, and 21 instead of 7 with one."""
+    assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=0.0)] == [15, 1, 15, 15]
+    assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=60.0)] == [21, 7, 21, 21]
+
+
+def four_engines():
+    """Two that a goal compares, one that may be the fastest of the others, and one more."""
+    return [
         Engine("plain loop", "-"),
         Engine("treadle thread", "-"),
         Engine("treadle parallel", "fork"),
         Engine("joblib", "loky"),
     ]
-    compared = {"plain loop", "treadle parallel"}
-    found = benchmarks("measure").measure(workload, engines, compared, repeats=7, least=5, budget=0.0)
-    assert [len(row.seconds) for row in found] == [5, 1, 5, 5]
-    assert [engine.runs for engine in engines] == [6, 2, 6, 6]
+
+
+def measured(benchmarks, engines, budget):
+    """Measure the engines, 5 to 7 times."""
+    workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
+    return benchmarks("measure").measure(workload, engines, {"plain loop", "treadle parallel"}, repeats=7, least=5, budget=budget)
 
 
 def test_peaks_are_measured_without_timing(benchmarks):
