@@ -2,8 +2,9 @@
 
 Dates and durations are transferred as integers of the same bytes. A large array of `str` objects is transferred as one pyarrow
 array if pyarrow is loaded: that takes a third of the time, and needs little memory beside the strings. It may contain one kind of
-missing value: None, numpy.nan or pandas.NA. Arrays with any other object are left to pickle, and so are those in which
-many elements are the same object, which pickle stores once.
+missing value: None, numpy.nan or pandas.NA. If most strings are repeated, each is transferred once, with the places where it
+occurs, and equal cells arrive as one object: to create an object for each cell would take three times as long. Arrays with any
+other object are left to pickle, and so are those in which many elements are the same object, which pickle stores once.
 
 `by_value.py` calls this module for each array, `restoring.py` recreates the arrays. numpy and pyarrow are not imported here: if
 they are not loaded, nothing is to be done. Used by the parent and the workers. State: none.
@@ -24,6 +25,8 @@ MIN_STRINGS = 1 << 12
 
 _SAMPLE = 1 << 12
 _DISTINCT_SHARE = 0.9
+_REPEATED_SHARE = 0.5
+"""If at most this share of the strings in a sample are different, each string is transferred once."""
 
 
 def reduce_array(array: Any) -> tuple[Any, ...] | None:
@@ -51,8 +54,12 @@ def has_shared_cells(array: Any) -> bool:
     Args:
         array: an array of objects with one dimension.
     """
-    sample = array[:: max(1, len(array) // _SAMPLE)]
+    sample = _sample(array)
     return len(set(map(id, sample))) < _DISTINCT_SHARE * len(sample)
+
+
+def _sample(array: Any) -> Any:
+    return array[:: max(1, len(array) // _SAMPLE)]
 
 
 def _reduce_strings(array: Any) -> tuple[Any, ...] | None:
@@ -68,8 +75,13 @@ def _reduce_strings(array: Any) -> tuple[Any, ...] | None:
         strings = pyarrow.array(cells, type=pyarrow.large_string(), from_pandas=True)
     except (pyarrow.ArrowException, UnicodeError):  # a lone surrogate is not valid UTF-8
         return None
+    places = None
+    sample = _sample(cells)
+    if len(set(sample)) <= _REPEATED_SHARE * len(sample):
+        encoded = strings.dictionary_encode(null_encoding="encode")
+        strings, places = encoded.dictionary, encoded.indices.to_numpy()
     order = "C" if array.flags.c_contiguous else "F"
-    return restoring.strings, (strings, next(iter(others.values()), None), array.shape, order)
+    return restoring.strings, (strings, places, next(iter(others.values()), None), array.shape, order)
 
 
 def _is_missing(cell: Any) -> bool:

@@ -89,11 +89,12 @@ def dates(numbers: Any, dtype: Any) -> Any:
     return numbers.view(dtype)
 
 
-def strings(stored: Any, missing: Any, shape: tuple[int, ...], order: str) -> Any:
+def strings(stored: Any, places: Any, missing: Any, shape: tuple[int, ...], order: str) -> Any:
     """Restore an array of `str` objects.
 
     Args:
-        stored: a pyarrow array of the strings, in the order of the memory.
+        stored: a pyarrow array of the strings, in the order of the memory; of each different string if there are places.
+        places: an array with the index in `stored` of each cell; None if `stored` has the cells themselves.
         missing: the object in place of each null: None, pandas.NA, or a float for numpy.nan.
         shape: shape of the array.
         order: "C" or "F", the order of its memory.
@@ -104,6 +105,8 @@ def strings(stored: Any, missing: Any, shape: tuple[int, ...], order: str) -> An
 
         # The cells must be numpy.nan itself: another NaN object is not equal to it, even in lists.
         cells[stored.is_null().to_numpy(zero_copy_only=False)] = np.nan if type(missing) is float else missing
+    if places is not None:
+        cells = cells[places]
     return cells.reshape(shape, order=order)
 
 

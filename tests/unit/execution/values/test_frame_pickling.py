@@ -54,9 +54,10 @@ CELLS_OF_ONE_KIND = st.one_of(st.lists(st.one_of(TEXT, st.just(each)), max_size=
 
 
 @settings(deadline=None)
-@given(st.one_of(st.lists(CELLS, max_size=12), CELLS_OF_ONE_KIND), st.sampled_from("CF"), st.booleans())
-def test_arrays_of_objects_keep_their_cells(cells, order, sliced):
-    """Strings, the three missing values and any mixture of them with other objects."""
+@given(st.one_of(st.lists(CELLS, max_size=12), CELLS_OF_ONE_KIND), st.sampled_from([1, 3]), st.sampled_from("CF"), st.booleans())
+def test_arrays_of_objects_keep_their_cells(cells, times, order, sliced):
+    """Strings, the three missing values and any mixture of them with other objects, each repeated or not."""
+    cells = cells * times
     array = np.empty(len(cells), dtype=object)
     array[:] = cells
     array = array[::2] if sliced else array.reshape((2, -1) if len(cells) % 2 == 0 and cells else (1, -1), order=order)
@@ -70,6 +71,10 @@ def test_arrays_of_objects_keep_their_cells(cells, order, sliced):
 COLUMNS = {
     "object": lambda rows: pd.Series([f"é{row}" for row in range(rows)], dtype=object),
     "object with None": lambda rows: pd.Series([None if row % 3 else f"{row}" for row in range(rows)], dtype=object),
+    "object, repeated": lambda rows: pd.Series([f"é{row % 3}" for row in range(rows)], dtype=object),
+    "object, repeated with nan": lambda rows: pd.Series(
+        [(np.nan, f"{row % 2}")[row % 3 > 0] for row in range(rows)], dtype=object
+    ),
     "object with nan": lambda rows: pd.Series([np.nan if row % 3 else f"{row}" for row in range(rows)], dtype=object),
     "mixed": lambda rows: pd.Series([row if row % 2 else f"{row}" for row in range(rows)], dtype=object),
     "shared": lambda rows: pd.Series(["same"] * rows, dtype=object),
@@ -131,10 +136,27 @@ def test_a_locked_array_of_dates_can_be_changed_where_it_arrives():
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
-def test_missing_values_between_strings_stay_the_same_object(missing):
+@pytest.mark.parametrize("times", [1, 5])
+def test_missing_values_between_strings_stay_the_same_object(missing, times):
     """Equal lists of cells must stay equal, and NaN is equal to itself only by identity."""
-    cells = ["a", missing, "b", missing]
+    cells = ["a", missing, "b", missing] * times
     assert list(through(np.array(cells, dtype=object))) == cells
+
+
+def test_repeated_strings_are_sent_once_and_arrive_as_one_object():
+    """The cells are different objects, so pickle would send each of them; only the places where they occur are sent."""
+    cells = np.array([f"a long name {row % 10}" for row in range(9_000)], dtype=object)
+    data, buffers = pickle_value(cells)
+    assert len(data) + sum(buffer.nbytes for buffer in buffers) < 5 * len(cells)
+    received = through(cells)
+    assert received.tolist() == cells.tolist()
+    assert len(set(map(id, received))) == 10
+
+
+def test_strings_that_are_mostly_different_are_sent_as_they_are():
+    """To find the few equal ones would take longer than to create an object for each."""
+    cells = np.array([f"a long name {row % 8_000}" for row in range(9_000)], dtype=object)
+    assert len(set(map(id, through(cells)))) == len(cells)
 
 
 def test_a_string_that_many_cells_share_stays_one_object(monkeypatch):
