@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from functools import partial
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
-from treadle import node
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.errors import RunnerError
 from treadle.execution.executors.events import SetupFailed
 from treadle.execution.executors.loky import slot
 from treadle.execution.executors.loky.pool import loky_executor
@@ -323,3 +325,23 @@ def test_the_wiring_is_sent_again_only_if_it_changed(fresh):
         assert bench.run(1, "n").outputs[0][1].load() == -value
         bench.end()
     assert sent == [True, True, False, False, True, True, True, True]  # of each run, for both workers
+
+
+def end_forkserver(_fd):
+    """Kill the forkserver while it starts a process, and read what it has sent."""
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    os.waitid(os.P_PID, forkserver._forkserver._forkserver_pid, os.WEXITED | os.WNOWAIT)
+    raise EOFError
+
+
+@pytest.mark.parametrize("times", [1, 10])
+def test_a_forkserver_that_is_killed_while_workers_start(monkeypatch, times):
+    """Another one is started if the run has not begun; otherwise the error says what has happened."""
+    read, left = forkserver.read_signed, [None] * times
+    monkeypatch.setattr(forkserver, "read_signed", lambda fd: end_forkserver(left.pop()) if left else read(fd))
+    run = partial(ParallelRunner(1, start_method="forkserver").run, Pipeline([node(lambda: 1, None, "one")]), Catalog())
+    if times == 1:
+        assert run()["one"] == 1
+    else:
+        with pytest.raises(RunnerError, match="worker-1 cannot be started, because the forkserver"):
+            run()

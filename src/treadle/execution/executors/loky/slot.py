@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.executors.loky.starting import (
     daemons_may_have_children,
     flushable_streams,
+    forkserver_needed,
     interpreter_flags,
     open_standard_descriptors,
 )
@@ -96,7 +97,12 @@ class Slot:
         return self._process.sentinel if self._process is not None else None
 
     def start(self, spec: ProcessSpec, connection: Connection, inherited: InheritedResources) -> None:
-        """Start a process, after `prepare_starts`; return before it is set up."""
+        """Start a process, after `prepare_starts`; return before it is set up.
+
+        Raises:
+            OSError: this process has reached its limit of open files, or the user the limit of processes.
+            RunnerError: the forkserver has ended; the next `prepare_starts` starts another one.
+        """
         self.ready = False
         self.may_have_children = spec.runs_foreign_code
         self.reported = self.handed_over = 0
@@ -113,6 +119,7 @@ class Slot:
             prepared.enter_context(daemons_may_have_children())
             prepared.enter_context(interpreter_flags(self.method))
             prepared.enter_context(flushable_streams(self.method))
+            prepared.enter_context(forkserver_needed(self.method, self.number))
             arguments = (spec, self.number, connection, inherited, time.monotonic())
             process = self.method.context().Process(target=run_worker, args=arguments)  # type: ignore[attr-defined]  # all concrete contexts have it
             process.start()

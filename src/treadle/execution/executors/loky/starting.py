@@ -100,3 +100,26 @@ def check_scratch(scratch: Scratch, number: int) -> None:
             "from the cleanup, or point TMPDIR at another directory."
         )
         raise RunnerError(msg, name="TMPDIR")
+
+
+@contextmanager
+def forkserver_needed(method: StartMethod, number: int) -> Iterator[None]:
+    """Explain the error if the forkserver has ended, or ends, while it is to start a process.
+
+    Args:
+        method: how processes are started.
+        number: the number of the worker whose process is started inside the block.
+
+    Raises:
+        RunnerError: the forkserver has ended.
+    """
+    try:
+        yield
+    except (EOFError, ConnectionError) as exc:
+        if method is not StartMethod.FORKSERVER:
+            raise
+        msg = (
+            f"Worker worker-{number} cannot be started, because the forkserver, the process that starts workers, has ended. "
+            "Probably it was killed, for example by the system because memory ran out. Run again, or use another start method."
+        )
+        raise RunnerError(msg, name="start_method") from exc
