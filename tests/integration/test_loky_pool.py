@@ -20,9 +20,10 @@ from treadle.execution.executors.events import SetupFailed
 from treadle.execution.executors.loky import slot
 from treadle.execution.executors.loky.pool import loky_executor
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
+from treadle.execution.processes.channel import Channel
 from treadle.execution.processes.start_method import StartMethod, available_start_methods
 from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
-from treadle.execution.protocol.messages import MAIN, BeginRun, Failed, Finished, JobsReturned
+from treadle.execution.protocol.messages import MAIN, BeginRun, Failed, Finished, Job, JobsReturned
 from treadle.execution.protocol.project import ProjectSpec
 from treadle.project.logging import snapshot_levels
 from treadle.testing import Bench
@@ -345,3 +346,21 @@ def test_a_forkserver_that_is_killed_while_workers_start(monkeypatch, times):
     else:
         with pytest.raises(RunnerError, match="worker-1 cannot be started, because the forkserver"):
             run()
+
+
+def test_a_warm_worker_receives_a_run_together_with_its_first_job(fresh, method, monkeypatch):
+    """So it is woken once at the start of a run."""
+    bench = fresh(method)
+    bench.begin(node(lambda: 1, None, "a", name="n"))  # waits until both workers are ready
+    bench.end()
+    frames = []
+    make_frame = Channel._make_frame
+
+    def make_noted_frame(channel):
+        frames.append([type(message) for message, _count in channel._posted])
+        make_frame(channel)
+
+    monkeypatch.setattr(Channel, "_make_frame", make_noted_frame)
+    bench.begin(node(lambda: 1, None, "a", name="n"))
+    bench.run(1, "n")
+    assert [BeginRun, Job] in frames

@@ -181,11 +181,11 @@ class Executor:
         if main is None:  # the workers are threads of this process, which store their values themselves
             self._received = self.pool.wait(timeout)
             return self._received
-        self.pool.flush()
-        if self._events:
+        if self._events:  # at the start of a run, the workers that are ready: the run is sent to them with their first jobs
             events = self._events + self._wait_for_pool(0)
             self._events = []
             return events
+        self.pool.flush()
         if not main.has_step:
             return self._wait_for_pool(timeout)
         if self._main_step_deferred:
@@ -225,7 +225,7 @@ class Executor:
         return [*events, *(unreported() if unreported is not None else ()), *missing]
 
     def flush(self) -> None:
-        """Send the jobs that were submitted, as far as possible without blocking; `wait` does the same."""
+        """Send the jobs that were submitted, as far as possible without blocking; `wait` does the same before it waits."""
         self.pool.flush()
 
     def wake(self) -> None:

@@ -7,6 +7,7 @@ State: none.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -83,7 +84,7 @@ def simulate(
         scheduler.add_worker(worker)
     starts, placed = [0.0] * len(plan.nodes), [0] * len(plan.nodes)
     running: list[tuple[float, int, int]] = []  # when it ends, its node, its worker
-    waiting: dict[int, list[int]] = {}  # the rest of each worker's job
+    waiting: dict[int, deque[int]] = {}  # the rest of each worker's job
     now = 0.0
 
     def start(node: int, worker: int) -> None:
@@ -94,14 +95,14 @@ def simulate(
         scheduler.assign()
         while (instruction := scheduler.next_instruction()) is not None:
             if isinstance(instruction, RunJob):
-                waiting[instruction.worker] = list(instruction.nodes[1:])
+                waiting[instruction.worker] = deque(instruction.nodes[1:])
                 start(instruction.nodes[0], instruction.worker)
             elif isinstance(instruction, LoadValue):
                 scheduler.value_arrived(instruction.dataset, SHARED)
         now, node, worker = heappop(running)
         scheduler.finish(node, worker, seconds[node])
         if waiting[worker]:
-            start(waiting[worker].pop(0), worker)
+            start(waiting[worker].popleft(), worker)
     return Simulation(workers, now, tuple(starts), tuple(placed))
 
 

@@ -127,7 +127,6 @@ class LokyPool:
                 self._begin_in(slot, self._begin_message)
                 self._ready.append(_up(slot))
         self._launch(run.workers)
-        self._slot_pool.flush()  # a worker opens the run when its first job arrives
         return main_only
 
     def _begin_in(self, slot: Slot, message: BeginRun) -> None:

@@ -88,6 +88,7 @@ class SlotPool:
         self._forks_if_safe = forks_if_safe
         self._callbacks = callbacks
         self._posted: dict[int, Slot] = {}  # slots with messages for the next `flush`, by number
+        self._heard: dict[int, Slot] = {}  # slots from which messages have arrived since the last `wait` began, by number
         self._events: list[PoolEvent] = []  # what `wait` returns next
         self._arrived: tuple[Slot, Iterator[tuple[Any, list[int]]]] | None = None  # the messages that are being handled
         self._retiring: list[threading.Thread] = []  # each waits for a retired process to exit
@@ -255,6 +256,7 @@ class SlotPool:
             if mask & selectors.EVENT_WRITE:
                 with contextlib.suppress(ChannelClosedError):  # it is gone, but its last messages are received first
                     self._resume_sending(channel)
+            self._heard[slot.number] = slot
             self._arrived = slot, iter(channel.receive_ready())
             self._handle_arrived()
         except ChannelClosedError:
@@ -289,8 +291,9 @@ class SlotPool:
 
         The next call returns the events that were received before an interrupt.
         """
-        for slot in self.slots.values():
+        for slot in self._heard.values():
             slot.handed_over = slot.reported
+        self._heard.clear()
         if self._arrived is not None or self._events:
             self._handle_arrived()
             timeout = 0

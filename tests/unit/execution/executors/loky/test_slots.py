@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import selectors
 import socket
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -43,4 +45,38 @@ def test_messages_that_are_sent_with_descriptors_keep_their_order():
         slot.channel.close()
         slot.channel = None
         worker.close()
+        pool.close()
+
+
+@pytest.mark.timeout(60)
+def test_the_reports_of_a_wait_count_as_handed_over_once_the_next_one_begins():
+    """Only then is it certain that the caller has received them; this holds for each slot by itself."""
+
+    def message_received(slot, message, _descriptors):
+        slot.reported += 1
+        return [message]
+
+    pool = SlotPool(2, StartMethod.FORK, lambda _scratch: SimpleNamespace(), SimpleNamespace(message_received=message_received))
+    workers = {}
+    try:
+        for number, slot in pool.slots.items():
+            ours, theirs = socket.socketpair()
+            slot.channel, workers[number] = Channel(ours, blocking=False), Channel(theirs, blocking=True)
+            receive = partial(pool._exchange, slot, slot.channel)
+            pool._selector.register(slot.channel, selectors.EVENT_READ, receive)
+
+        def counts():
+            return [(slot.reported, slot.handed_over) for slot in pool.slots.values()]
+
+        workers[1].send("first")
+        assert (pool.wait(10), counts()) == (["first"], [(1, 0), (0, 0)])
+        workers[2].send("second")
+        assert (pool.wait(10), counts()) == (["second"], [(1, 1), (1, 0)])
+        assert (pool.wait(0), counts()) == ([], [(1, 1), (1, 1)])
+    finally:
+        for number, slot in pool.slots.items():
+            pool._selector.unregister(slot.channel)
+            slot.channel.close()
+            slot.channel = None
+            workers[number].close()
         pool.close()
