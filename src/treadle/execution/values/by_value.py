@@ -13,12 +13,12 @@ parent and the workers. State: cloudpickle's registry of modules to pickle by va
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import linecache
 import os
 import sys
 import typing
-from collections import ChainMap
 from io import BytesIO
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,7 +61,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return NotImplemented
         if (known := _DATA_REDUCERS.get(kind.__name__)) is not None and kind.__module__ == known[0]:
             return known[1](obj) or NotImplemented
-        return NotImplemented
+        registered = copyreg.dispatch_table.get(kind)
+        return NotImplemented if registered is None or kind in _REDUCERS_BY_TYPE else registered(obj)
 
 
 def dumps(value: Any) -> bytes:
@@ -162,7 +163,14 @@ _DATA_REDUCERS: dict[str, tuple[str, Callable[[Any], tuple[Any, ...] | None]]] =
 }
 """By name, with the module, because these libraries may not be loaded."""
 
-Pickler.dispatch_table = ChainMap(
-    {memoryview: reduce_view, CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},
-    cloudpickle.Pickler.dispatch_table,
-)
+_REDUCERS_BY_TYPE: dict[type, Callable[[Any], Any]] = {
+    **{kind: each for kind, each in cloudpickle.Pickler.dispatch_table.items() if copyreg.dispatch_table.get(kind) is not each},
+    memoryview: reduce_view,
+    CodeType: _reduce_code,
+    functools.cached_property: _reduce_cached_property,
+}
+
+# A plain dictionary, in which pickle finds a type without calling Python code. A look-up in cloudpickle's ChainMap takes longer
+# than the rest of pickling an object. It has to find the types that are registered with `copyreg` later; here,
+# `reducer_override` does.
+Pickler.dispatch_table = _REDUCERS_BY_TYPE

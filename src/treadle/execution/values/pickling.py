@@ -7,7 +7,6 @@ cloudpickle. Used by the parent and the workers. State: none.
 from __future__ import annotations
 
 import pickle
-from io import BytesIO
 from typing import Any
 
 from treadle.execution.protocol.handles import UnpicklableValueError
@@ -31,17 +30,44 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
         MemoryError: there is not enough memory for the pickle.
         OSError: this process may open no more files, or a disk is full.
     """
+    pieces, buffers = pickle_pieces(value)
+    return b"".join(pieces), buffers
+
+
+def pickle_pieces(value: Any) -> tuple[Pieces, list[memoryview]]:
+    """Pickle a value as `pickle_value` does, but leave the pickle in pieces, so that it is not copied before it is written.
+
+    Args:
+        value: any value. It must not change while the pieces are used, because they may be parts of it.
+
+    Returns:
+        The pieces of the pickle, and a flat view of each buffer.
+
+    Raises:
+        Exception: see `pickle_value`.
+    """
+    pieces = Pieces()
     if type(value) in ATOMS:
-        return pickle.dumps(value, protocol=5), []
+        pickle.Pickler(pieces, protocol=5).dump(value)
+        return pieces, []
     from treadle.execution.values.by_value import Pickler
 
     buffers: list[pickle.PickleBuffer] = []
-    stream = BytesIO()
     try:
-        Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
-        return stream.getvalue(), [buffer.raw() for buffer in buffers]
+        Pickler(pieces, protocol=5, buffer_callback=buffers.append).dump(value)
+        return pieces, [buffer.raw() for buffer in buffers]
     except BaseException as exc:  # pickling runs the methods of any class, which may even call sys.exit
         if is_shortage(exc):
             raise
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise UnpicklableValueError(msg) from exc
+
+
+class Pieces(list["bytes | bytearray"]):
+    """A file for a pickler to write to: the list of what it writes.
+
+    A pickler writes at most 64 KB at a time, except long texts and bytes, which it writes as one piece: bytes that belong to the
+    value are not copied.
+    """
+
+    write = list.append

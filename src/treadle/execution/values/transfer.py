@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import os
 from errno import ENOMEM, ENOSYS
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.execution.processes.sizes import format_bytes
 from treadle.execution.protocol.handles import Atom, Inline, Segment, is_small_atom
 from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
-from treadle.execution.values.pickling import ATOMS, pickle_value
+from treadle.execution.values.pickling import ATOMS, pickle_pieces
 from treadle.io.copying import CopyMode, copy_value
 from treadle.named_tuple import new_record
 
@@ -37,6 +37,9 @@ RESIDENT_BYTES = 1 << 20
 """Plain arrays and frames from this many bytes stay in the worker that made them until another process needs them."""
 
 _ALIGNMENT = 64
+
+_Placed: TypeAlias = "tuple[int, bytes | bytearray | memoryview]"
+"""A part of a file, after its position in bytes."""
 
 
 class NoRoomError(Exception):
@@ -63,45 +66,56 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
         return new_record(Atom, (value,))
     try:
         try:
-            data, buffers = pickle_value(value)
+            pickled, buffers = pickle_pieces(value)
         except MemoryError as exc:
             msg = f"there was not enough memory to pickle a {type(value).__module__}.{type(value).__qualname__}"
             raise NoRoomError(msg) from exc
-        if not buffers and len(data) <= INLINE_BYTES:  # most values
-            return new_record(Inline, (data, ()))
-        size = len(data) + sum(buffer.nbytes for buffer in buffers)
-        if size <= INLINE_BYTES:
-            return Inline(data, tuple(bytes(buffer) for buffer in buffers))
-        pieces: tuple[bytes | memoryview, ...] = (data, *buffers)
-        spans: list[tuple[int, int]] = []
-        end = 0
-        for piece in pieces:
-            start = -(-end // _ALIGNMENT) * _ALIGNMENT
-            end = start + (piece.nbytes if isinstance(piece, memoryview) else len(piece))
-            spans.append((start, end - start))
+        size = sum(map(len, pickled))
+        if not buffers and size <= INLINE_BYTES:  # most values
+            return new_record(Inline, (b"".join(pickled), ()))
+        if size + sum(buffer.nbytes for buffer in buffers) <= INLINE_BYTES:
+            return Inline(b"".join(pickled), tuple(bytes(buffer) for buffer in buffers))
+        pieces, spans, end = _lay_out(pickled, buffers)
         reasons = []
         for attempt in (_in_file, _in_memory) if budget is not None and budget.is_short_of_files else (_in_memory, _in_file):
             try:
-                path, fd = attempt(pieces, spans, scratch, budget, spare)
+                path, fd = attempt(pieces, end, scratch, budget, spare)
             except OSError as exc:
                 reasons.append(exc.strerror or str(exc))
             else:
                 spare = None if fd is not None else spare
-                return Segment(end, tuple(spans), path, fd)
+                return Segment(end, spans, path, fd)
     finally:
         if spare is not None:
             os.close(spare)
     raise NoRoomError(_describe_free_space(end, reasons, scratch))
 
 
+def _lay_out(
+    pickled: Sequence[bytes | bytearray], buffers: Sequence[memoryview]
+) -> tuple[Sequence[_Placed], tuple[tuple[int, int], ...], int]:
+    """Return the position of each piece in the file, the spans of the pickle and of each buffer, and the size of the file."""
+    placed: list[_Placed] = []
+    end = 0
+    for piece in pickled:
+        placed.append((end, piece))
+        end += len(piece)
+    spans = [(0, end)]
+    for buffer in buffers:
+        start = -(-end // _ALIGNMENT) * _ALIGNMENT
+        end = start + buffer.nbytes
+        placed.append((start, buffer))
+        spans.append((start, buffer.nbytes))
+    return placed, tuple(spans), end
+
+
 def _in_memory(
-    pieces: Sequence[bytes | memoryview],
-    spans: Sequence[tuple[int, int]],
+    pieces: Sequence[_Placed],
+    size: int,
     _scratch: str,
     budget: Budget | None,
     spare: int | None,
 ) -> tuple[None, int]:
-    size = spans[-1][0] + spans[-1][1]
     if budget is not None and not budget.has_room(size):
         used, limit = format_bytes(budget.used()), format_bytes(budget.limit)
         raise OSError(ENOMEM, f"values take {used} of the {limit} of memory that they may have (exchange_memory)")
@@ -109,7 +123,7 @@ def _in_memory(
         raise OSError(ENOSYS, "this system has no memory files")
     fd = os.memfd_create("treadle", os.MFD_CLOEXEC) if spare is None else spare
     try:
-        _write_pieces(fd, pieces, spans)
+        _write_pieces(fd, pieces, size)
     except OSError:
         if fd != spare:
             os.close(fd)
@@ -118,8 +132,8 @@ def _in_memory(
 
 
 def _in_file(
-    pieces: Sequence[bytes | memoryview],
-    spans: Sequence[tuple[int, int]],
+    pieces: Sequence[_Placed],
+    size: int,
     scratch: str,
     _budget: Budget | None,
     _spare: int | None,
@@ -128,7 +142,7 @@ def _in_file(
 
     fd, path = tempfile.mkstemp(prefix="value-", dir=scratch)
     try:
-        _write_pieces(fd, pieces, spans)
+        _write_pieces(fd, pieces, size)
     except OSError:
         os.unlink(path)
         raise
@@ -191,14 +205,14 @@ def describe_no_room(name: str, node: str | None, lack: object) -> str:
     )
 
 
-def _write_pieces(fd: int, pieces: Sequence[bytes | memoryview], spans: Sequence[tuple[int, int]]) -> None:
+def _write_pieces(fd: int, pieces: Sequence[_Placed], size: int) -> None:
     # write() is faster than copying into a map: the kernel fills new pages without a page fault for each.
-    for piece, (start, _length) in zip(pieces, spans, strict=True):
+    for start, piece in pieces:
         os.lseek(fd, start, os.SEEK_SET)
         rest = memoryview(piece)
         while rest.nbytes:
             rest = rest[os.write(fd, rest) :]
-    os.ftruncate(fd, spans[-1][0] + spans[-1][1])
+    os.ftruncate(fd, size)
 
 
 def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:

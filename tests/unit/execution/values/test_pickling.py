@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import errno
 import os
 import pickle
@@ -11,7 +12,7 @@ import pytest
 
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.in_band import pickle_in_band
-from treadle.execution.values.pickling import pickle_value
+from treadle.execution.values.pickling import pickle_pieces, pickle_value
 
 
 def through(value):
@@ -30,6 +31,38 @@ def test_a_memoryview_stays_one(memory):
     if not back.readonly:
         back.cast("B")[0] = 77
         assert back != view
+
+
+def test_long_bytes_are_not_copied():
+    """They are a piece of the pickle as they are, at any depth, and the pieces are the whole pickle."""
+    content, text = bytes(100_000), "a" * 100_000
+    value = {"content": [content], "text": text, "rows": [(number, str(number)) for number in range(30_000)]}
+    pieces, buffers = pickle_pieces(value)
+    assert any(piece is content for piece in pieces)
+    assert pickle.loads(b"".join(pieces), buffers=buffers) == value
+    assert pickle_pieces(content)[0][1] is content
+
+
+class Refuser:
+    """An object that pickle cannot reduce by itself."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __reduce_ex__(self, _protocol):
+        raise TypeError("cannot be pickled")
+
+
+@pytest.mark.parametrize("pickle_it", [lambda value: pickle_value(value)[0], pickle_in_band])
+def test_types_that_are_registered_later_are_pickled_by_their_function(pickle_it):
+    """A function that is registered with `copyreg` for a type is used from then on, as by any other pickler."""
+    copyreg.pickle(Refuser, lambda _refuser: (Refuser, ("restored",)))
+    try:
+        assert pickle.loads(pickle_it([Refuser("first")]))[0].name == "restored"
+    finally:
+        del copyreg.dispatch_table[Refuser]
+    with pytest.raises(UnpicklableValueError, match="cannot be pickled"):
+        pickle_it([Refuser("second")])
 
 
 def test_an_unpicklable_value_is_named():

@@ -100,6 +100,22 @@ def test_large_values_go_into_a_memory_file(keep, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "value",
+    [bytes(range(256)) * 1000, "äa" * 100_000, bytearray(200_000), [{"id": number} for number in range(50_000)]],
+    ids=["bytes", "text", "bytearray", "records"],
+)
+@pytest.mark.parametrize("spill", [False, True])
+def test_large_pickles_go_into_a_file_in_pieces(keep, spill, nothing_left, value):
+    """What is pickled in band arrives whole, alone and beside buffers, in a memory file and in a scratch file."""
+    for each in (value, [BIG, value, BIG[:100].copy()]):
+        handle = keep(each, budget=nothing_left if spill else None)
+        assert isinstance(handle, Segment)
+        loaded = handle.load()
+        assert type(loaded) is type(each)
+        assert (loaded[1] if type(each) is list and each[0] is BIG else loaded) == value
+
+
 @pytest.mark.parametrize("spill", [False, True])
 def test_mapped_arrays_are_writable_and_isolated(keep, spill, nothing_left):
     """A consumer may write into its array; the value and the arrays of other consumers do not change."""
