@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from light import LONG_SECONDS, SHORT_SECONDS, noop, wait_long, wait_short
 
 ARRAY_BYTES = 64 * 1024 * 1024
 FRAME_ROWS = ARRAY_BYTES // 8 // 8
+RECORDS = 200_000
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,23 @@ def count_dates(*frames: pd.DataFrame) -> int:
     return int(sum((frame["c0"].dt.second == 2).sum() for frame in frames))
 
 
+def make_records(value: float) -> list[dict[str, Any]]:
+    """Make a list of records."""
+    first = dt.date(2024, 1, 1)
+    days = [first + dt.timedelta(day) for day in range(365)]
+    return [{"id": number, "value": value, "day": days[number % 365]} for number in range(RECORDS)]
+
+
+def use_records(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compute a field of each record anew."""
+    return [{**row, "value": row["value"] + 1} for row in rows]
+
+
+def add_up_records(*lists: list[dict[str, Any]]) -> float:
+    """Reduce all records to one number."""
+    return sum(row["value"] for rows in lists for row in rows)
+
+
 def touch(*_inputs: Any) -> int:
     """Use what the data needs, little of it: a worker has then imported it."""
     use_strings(make_strings(1.0, 10)), use_floats(make_floats(1.0, 10)), use_dates(make_dates(1.0, 10))
@@ -146,20 +165,25 @@ def chain(length: int) -> Workload:
     return Workload(f"chain of {length}", tasks, {"source": 0}, results, _all_ones(results), "no-ops in a row")
 
 
-def arrays(branches: int = 6, steps: int = 3) -> Workload:
-    """Branches that hand a 64 MB array from task to task, and one task that takes them all."""
+def _branches(
+    make: Callable[..., Any], use: Callable[..., Any], reduce: Callable[..., Any], branches: int, steps: int
+) -> tuple[Task, ...]:
+    """Return branches that hand a value from task to task, and one task that takes them all."""
     tasks = []
     for branch in range(branches):
-        tasks.append(Task(f"make_{branch}", make_array, ("value",), f"a_{branch}_0"))
-        tasks += [
-            Task(f"step_{branch}_{step}", add_one, (f"a_{branch}_{step - 1}",), f"a_{branch}_{step}")
-            for step in range(1, steps + 1)
-        ]
-    tasks.append(Task("add_up", add_up, tuple(f"a_{branch}_{steps}" for branch in range(branches)), "total"))
+        names = [f"d_{branch}_{step}" for step in range(steps + 1)]
+        tasks.append(Task(f"make_{branch}", make, ("value",), names[0]))
+        tasks += [Task(f"step_{branch}_{place}", use, (names[place - 1],), names[place]) for place in range(1, steps + 1)]
+    return (*tasks, Task("last", reduce, tuple(f"d_{branch}_{steps}" for branch in range(branches)), "total"))
+
+
+def arrays(branches: int = 6, steps: int = 3) -> Workload:
+    """Branches that hand a 64 MB array from task to task, and one task that takes them all."""
+    tasks = _branches(make_array, add_one, add_up, branches, steps)
     total = branches * (1 + steps) * (ARRAY_BYTES // 8)
     return Workload(
         f"{branches} × 64 MB arrays, {len(tasks)} nodes",
-        tuple(tasks),
+        tasks,
         {"value": 1.0},
         ("total",),
         lambda results: results["total"] == float(total),
@@ -191,20 +215,29 @@ KINDS = {
 def frames(kind: str, branches: int = 6, steps: int = 3) -> Workload:
     """The same with DataFrames of a kind."""
     chosen = KINDS[kind]
-    tasks = []
-    for branch in range(branches):
-        names = [f"f_{branch}_{step}" for step in range(steps + 1)]
-        tasks.append(Task(f"make_{branch}", chosen.make, ("value",), names[0]))
-        tasks += [Task(f"step_{branch}_{place}", chosen.use, (names[place - 1],), names[place]) for place in range(1, steps + 1)]
-    tasks.append(Task("last", chosen.reduce, tuple(f"f_{branch}_{steps}" for branch in range(branches)), "total"))
+    tasks = _branches(chosen.make, chosen.use, chosen.reduce, branches, steps)
     return Workload(
         f"{branches} × DataFrames of {kind}, {len(tasks)} nodes",
-        tuple(tasks),
+        tasks,
         {"value": 1.0},
         ("total",),
         lambda results: results["total"] == branches * chosen.result,
         chosen.about,
         live_bytes=branches * _frame_bytes(chosen),
+        touch=touch,
+    )
+
+
+def records(branches: int = 6, steps: int = 3) -> Workload:
+    """The same with lists of records, as from a database or an interface on the web: Python objects in containers."""
+    tasks = _branches(make_records, use_records, add_up_records, branches, steps)
+    return Workload(
+        f"{branches} × lists of {RECORDS:,} records, {len(tasks)} nodes",
+        tasks,
+        {"value": 1.0},
+        ("total",),
+        lambda results: results["total"] == branches * (1.0 + steps) * RECORDS,
+        "dictionaries with a number, a float and a date",
         touch=touch,
     )
 
@@ -258,6 +291,7 @@ def workloads() -> list[Workload]:
         frames("strings"),
         frames("string objects"),
         frames("dates"),
+        records(),
         hidden_path(),
         small(cold=True),
     ]
