@@ -1,10 +1,10 @@
 """Copy values, so that changes to one copy do not affect another.
 
 In the inferred mode, no change to a loaded value, at any depth, affects the stored one. Immutable values are not copied. Plain
-arrays and frames are copied by their own library. Everything else is pickled and unpickled in memory: this isolates as well as
-`copy.deepcopy`, is faster, and also copies the cells of object columns, which `DataFrame.copy` shares.
-State: none. Neighbours: `memory` copies values with this module; `frames` copies values of pandas, numpy and polars, `views`
-views of memory, `pickled_copies` everything else.
+arrays and frames are copied by their own library, flat containers of immutable values by theirs. Everything else is pickled and
+unpickled in memory: this isolates as well as `copy.deepcopy`, is faster, and also copies the cells of object columns, which
+`DataFrame.copy` shares. State: none. Neighbours: `memory` copies values with this module; `frames` copies values of pandas, numpy
+and polars, `views` views of memory, `containers` flat lists, dictionaries and sets, `pickled_copies` everything else.
 """
 
 from __future__ import annotations
@@ -12,36 +12,12 @@ from __future__ import annotations
 import copy
 import enum
 import functools
-import re
-import types
-from types import MappingProxyType
 from typing import Any, Final
 
 from treadle.errors import DatasetError
+from treadle.io.containers import copy_container, is_constant_type
 from treadle.io.frames import copy_frame, copy_polars
 from treadle.io.views import reduce_view, restore_view  # noqa: F401 - stored values of earlier versions name it here
-
-_ATOMS: Final[frozenset[type]] = frozenset(
-    {
-        type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, slice,
-        re.Pattern,
-        types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type,
-    }
-)  # fmt: skip
-"""Types whose values are immutable, or that even a deep copy does not copy."""
-
-_RARE_ATOMS: Final = MappingProxyType(
-    {
-        "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
-        "decimal": ("Decimal",),
-        "fractions": ("Fraction",),
-        "pathlib": ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
-        "uuid": ("UUID",),
-    }
-)
-"""Others, by module and name: every worker imports this module, and few need these."""
-
-_CONTAINERS: Final[frozenset[type]] = frozenset({dict, list, set})
 
 _SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
 """Packages whose values are query plans or immutable tables: a copy would fail or cost time, without isolating anything."""
@@ -108,16 +84,12 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
     return _deep_copy(value) if copied is None else copied
 
 
-def _is_atom(kind: type) -> bool:
-    return kind in _ATOMS or kind.__qualname__ in _RARE_ATOMS.get(kind.__module__.partition(".")[0], ())
-
-
 def _is_constant(value: Any) -> bool:
     kind = type(value)
-    if _is_atom(kind) or isinstance(value, (type, enum.Enum)):
+    if is_constant_type(kind) or isinstance(value, (type, enum.Enum)):
         return True
     if kind is tuple or kind is frozenset:
-        return all(_is_atom(type(item)) for item in value)
+        return all(is_constant_type(type(item)) for item in value)
     return False
 
 
@@ -140,15 +112,15 @@ def _copy_view(view: memoryview) -> memoryview:
 
 
 def _deep_copy(value: Any) -> Any:
-    if type(value) in _CONTAINERS and not value:
-        return value.copy()  # pickle need not be imported for it: a project may have no params
-    for copier in (_copy_with_pickle, functools.partial(_copy_with_pickle, keep_code=True)):
+    for copier in (copy_container, _copy_with_pickle, functools.partial(_copy_with_pickle, keep_code=True)):
         try:
-            return copier(value)
+            copied = copier(value)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001, S112 - pickling may raise anything; the next method is tried
+        except Exception:  # noqa: BLE001, S112 - pickling may raise anything, and a thread may change a container: try the next one
             continue
+        if copied is not None:
+            return copied
     try:
         return copy.deepcopy(value)
     except MemoryError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copyreg
 import datetime as dt
 import enum
 import threading
@@ -85,6 +86,62 @@ def test_empty_containers_are_isolated(value, mode):
     copied = copy_value(value, mode)
     assert copied is not value
     assert (type(copied), copied) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, "a", None, 2.5],
+        {"a": 1, (1, 2): b"b"},
+        {1, "a"},
+        [{"id": 1}, {"id": 2}],
+        [{"id": 1}, [2], {3}, (4,), 5],
+        {"a": [1, 2], "b": {"c": 3}, "d": {4}, "e": (5,), "f": 6},
+        [(1, 2), (3, 4)],
+        [[[1]], [[2]]],
+    ],
+    ids=repr,
+)
+def test_containers_of_containers_are_equal_and_isolated(value):
+    """The copy has the same order and types, and shares no list, dictionary or set with the original."""
+    copied = copy_value(value)
+    assert repr(copied) == repr(value)
+    shared = {id(part) for part in _all_containers(copied)} & {id(part) for part in _all_containers(value)}
+    assert not shared
+
+
+def test_the_attributes_of_an_object_are_isolated():
+    """A node may return `vars(something)`."""
+    holder = Holder([1])
+    copied = copy_value(vars(holder))
+    copied["content"].append(2)
+    assert holder.content == [1]
+
+
+def _all_containers(value):
+    if isinstance(value, (list, dict, set)):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ():
+        yield from _all_containers(part)
+
+
+def test_types_that_are_registered_later_are_copied_by_their_function():
+    """A function that is registered with `copyreg` for a type is used from then on."""
+    copyreg.pickle(Refuser, lambda _refuser: (Refuser, ("restored",)))
+    try:
+        assert copy_value([Refuser("first")])[0].name == "restored"
+    finally:
+        del copyreg.dispatch_table[Refuser]
+
+
+class Refuser:
+    """An object that pickle cannot copy by itself."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __reduce_ex__(self, _protocol):
+        raise TypeError("cannot be pickled")
 
 
 @pytest.mark.parametrize("mode", [None, CopyMode.DEEPCOPY])
@@ -272,6 +329,8 @@ def test_values_that_refuse_to_be_copied():
 
 def test_shared_references_stay_shared():
     """Two references to one list are two references to one copy, cycles included."""
+    rows = copy_value([record := {"a": 1}, record])
+    assert rows[0] is rows[1]
     inner: list = [1]
     inner.append(inner)
     copied = copy_value([inner, inner])

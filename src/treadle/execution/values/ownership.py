@@ -11,32 +11,37 @@ Runs wherever nodes run. numpy and pandas are never imported here: if they are n
 
 from __future__ import annotations
 
+import gc
 import sys
 import weakref
 from types import SimpleNamespace
 from typing import Any
 
+from treadle.io.containers import CONSTANT_CONTAINERS, CONTAINERS, types_of_others
 from treadle.io.frames import is_plain_frame
 from treadle.io.loaded import loaded_module
 
 
-def claim_ownership(holder: dict[int, Any], key: int, *, is_plain: bool = False) -> bool:
+def claim_ownership(holder: Any, key: Any, *, is_plain: bool = False) -> bool:
     """Check that `holder[key]` is the only reference to a value and its memory, so that it need not be copied.
 
     Copies the labels of a frame if this succeeds, because other code may have a reference to their array.
 
     Args:
-        holder: the dictionary that contains the value.
-        key: the value's key.
+        holder: the dictionary or list that contains the value.
+        key: the value's key, or its position.
         is_plain: True if the cells are known to be immutable: finding that out means looking at each cell of object columns.
 
     Returns:
-        True if nothing else references the value, and it is either a plain numpy array that owns its memory, or a plain pandas
-        frame or series under copy-on-write whose memory nothing else references.
+        True if nothing else references the value, and it is a plain numpy array that owns its memory, a plain pandas frame or
+        series under copy-on-write whose memory nothing else references, or a container of constants, of such arrays and frames,
+        and of containers of these.
     """
     if _references(holder, key) > _ONE_REFERENCE:
         return False
     value = holder[key]
+    if type(value) in CONTAINERS:
+        return _claim_items(value)
     numpy = loaded_module("numpy")
     if numpy is not None and type(value) is numpy.ndarray:
         return bool(value.flags.owndata and value.flags.writeable and not value.dtype.hasobject) and not _has_weak_references(
@@ -46,6 +51,42 @@ def claim_ownership(holder: dict[int, Any], key: int, *, is_plain: bool = False)
         return False
     _copy_labels(value)
     return True
+
+
+def _claim_items(container: Any) -> bool:
+    """Check that whatever can be changed in a container that nothing else references is referenced there only, at any depth."""
+    level = [container]
+    while level:
+        if any(map(weakref.getweakrefcount, level)):
+            return False
+        # Faster than iterators over keys and values. From Python 3.13 on, the dictionary of an object's attributes appears to be
+        # empty, but that one is referenced by its object, too.
+        items = gc.get_referents(*level)
+        others = types_of_others(items)
+        constant, inner = _of_types(items, others & CONSTANT_CONTAINERS), _of_types(items, others & CONTAINERS)
+        del items  # it counts as a reference
+        if types_of_others(gc.get_referents(*constant)) or not _item_references(inner) <= {_ONE_ITEM_REFERENCE}:
+            return False  # a tuple may be shared, and with it what can be changed in it
+        others -= CONTAINERS | CONSTANT_CONTAINERS
+        if others and not all(_claim_arrays_and_frames(each, others) for each in level):
+            return False
+        level = inner
+    return True
+
+
+def _of_types(items: list[Any], kinds: set[type]) -> list[Any]:
+    return [item for item in items if type(item) in kinds] if kinds else []
+
+
+def _claim_arrays_and_frames(container: Any, kinds: set[type]) -> bool:
+    """Claim the items of some types; False for those in a set or that are keys: they are neither arrays nor frames."""
+    if type(container) is list:
+        keys = [place for place, item in enumerate(container) if type(item) in kinds]
+    elif type(container) is dict and kinds.isdisjoint(map(type, container)):
+        keys = [key for key, item in container.items() if type(item) in kinds]
+    else:
+        return kinds.isdisjoint(map(type, container))
+    return all(claim_ownership(container, key) for key in keys)
 
 
 def share_copy_on_write(value: Any) -> Any | None:
@@ -151,8 +192,12 @@ def _has_weak_references(value: Any) -> bool:
     return weakref.getweakrefcount(value) > 0
 
 
-def _references(holder: dict[int, Any], key: int) -> int:
+def _references(holder: Any, key: Any) -> int:
     return sys.getrefcount(holder[key])
+
+
+def _item_references(items: list[Any]) -> set[int]:
+    return set(map(sys.getrefcount, items))
 
 
 def _attribute_references(owner: Any, attribute: str) -> int:
@@ -161,6 +206,10 @@ def _attribute_references(owner: Any, attribute: str) -> int:
 
 _ONE_REFERENCE = _references({0: object()}, 0)
 """The reference count of a value that only a dictionary references. The call itself adds to it, depending on Python's version."""
+
+_EXAMPLE: list[list[Any]] = [[]]
+_ONE_ITEM_REFERENCE = max(_item_references([*_EXAMPLE]))
+"""The reference count of an item that only its container, and the list that is passed to `_item_references`, reference."""
 
 _ONE_ATTRIBUTE_REFERENCE = _attribute_references(SimpleNamespace(value=object()), "value")
 """The reference count of a value that only an attribute references."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -97,8 +101,50 @@ SHARED = {
     "a frame with something hung on it": lambda: keep_of(frame(), lambda table: object.__setattr__(table, "notes", [1])),
     "a frame with lists in its cells": lambda: pd.DataFrame({"a": [[1], [2]]}),
     "a type that is not known for certain": lambda: pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
-    "no frame at all": lambda: [1, 2],
+    "an object": lambda: Record([1]),
 }
+NESTS = {
+    "a list": lambda: [1, "a", None, 2.5, b"b", dt.date(2024, 1, 1), Decimal(3)],
+    "records": lambda: [{"id": number, "name": "a"} for number in range(3)],
+    "columns": lambda: {"id": [1, 2], "name": ["a", "b"], ("a", 1): {1, 2}},
+    "JSON": lambda: {"a": [{"b": [1, {"c": [None, True]}]}, []], "d": {}},
+    "tuples of constants": lambda: [keep((1, "a")), frozenset({1})],
+    "arrays": lambda: {"a": np.zeros(9), "b": [np.zeros(3), {"c": np.ones(2)}]},
+    "constants that are kept": lambda: [keep("a" * 99), keep(Decimal(3))],
+    "attributes of an object": lambda: vars(Record([1])),
+    "nothing": dict,
+}
+SHARED_NESTS = {
+    "a list that is kept": lambda: keep([1]),
+    "a list whose iterator is kept": lambda: keep_of([1], iter),
+    "a dictionary whose view is kept": lambda: keep_of({"a": 1}, dict.values),
+    "a record that is kept": lambda: [{"id": 1}, keep({"id": 2})],
+    "a record that a weak reference leads to": lambda: keep_of([{1}, {2}], lambda sets: weakref.ref(sets[1])),
+    "a set that a weak reference leads to": lambda: keep_of({1}, weakref.ref),
+    "something deep that is kept": lambda: {"a": [{"b": [1, keep([2])]}]},
+    "a list in a tuple that is kept": lambda: [keep(([1],))],
+    "a list in a tuple": lambda: [([1],)],
+    "one list in two places": lambda: [[1]] * 2,
+    "a cycle": lambda: (cycle := [[]], cycle[0].append(cycle[0])) and cycle,
+    "an array that is kept": lambda: {"a": keep(np.zeros(9))},
+    "an array and a view of it": lambda: [array := np.zeros(9), array[1:]],
+    "a frame over an array": lambda: [pd.DataFrame(keep(np.zeros((9, 3))), copy=False)],
+    "objects": lambda: [Record([1])],
+    "objects as keys": lambda: {Record([1]): 1},
+    "objects in a set": lambda: {Record([1])},
+    "attributes of an object that is kept": lambda: vars(keep(Record([1]))),
+    "attributes of such an object, inside": lambda: [vars(keep(Record([1])))],
+    "attributes of an object that are shared": lambda: vars(Record(keep([1]))),
+    "a subclass": lambda: OrderedDict(a=1),
+    "a subclass inside": lambda: [OrderedDict(a=1)],
+}
+
+
+@dataclass(eq=False)
+class Record:
+    """An object whose attribute can be changed."""
+
+    items: list
 
 
 def is_claimed(make):
@@ -122,6 +168,23 @@ def test_an_unshared_frame_is_not_copied(name):
 def test_a_shared_value_is_copied(name):
     """A value is copied if there is another reference to the object, its memory or its cells."""
     assert not is_claimed(SHARED[name])
+
+
+@pytest.mark.parametrize("name", NESTS)
+def test_an_unshared_nest_is_not_copied(name):
+    """Containers of constants and unshared arrays, none of which has another reference, can be passed on without a copy."""
+    assert is_claimed(NESTS[name])
+
+
+@pytest.mark.parametrize("name", SHARED_NESTS)
+def test_a_shared_nest_is_copied(name):
+    """A container is copied if there is another reference to anything in it that can be changed."""
+    assert not is_claimed(SHARED_NESTS[name])
+
+
+def test_an_unshared_frame_in_a_container_is_not_copied():
+    """A dictionary of frames is passed on like the frames themselves."""
+    assert is_claimed(lambda: {"train": frame(), "test": [frame(), 1]}) == ON_WRITE
 
 
 @pytest.mark.skipif(not ON_WRITE, reason="frames are handed over under copy-on-write only")
