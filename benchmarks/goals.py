@@ -26,7 +26,7 @@ TIMES_A_PEER = {
     "6 × DataFrames of floats, 25 nodes": ("dask", 0.9),
     "6 × DataFrames of strings, 25 nodes": ("dask", 0.9),
     "6 × DataFrames of string objects, 25 nodes": ("dask", 0.9),
-    "6 × lists of 200,000 records, 25 nodes": ("dask", 0.9),
+    "6 × lists of 50,000 records, 25 nodes": ("dask", 0.9),
     "6 × DataFrames of dates, 25 nodes": ("dask", 0.9),
     "6 nodes, workers started for them": ("futures loop", 1.5),
 }

@@ -13,7 +13,7 @@ from light import LONG_SECONDS, SHORT_SECONDS, noop, wait_long, wait_short
 
 ARRAY_BYTES = 64 * 1024 * 1024
 FRAME_ROWS = ARRAY_BYTES // 8 // 8
-RECORDS = 200_000
+RECORDS = 50_000
 
 
 @dataclass(frozen=True)
