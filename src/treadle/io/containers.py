@@ -1,7 +1,8 @@
 """Look through lists, dictionaries and sets, and copy those of constants, without a step of Python code for each item.
 
-A constant is an object that cannot change, or that even a deep copy does not copy: a number, a text, a date, a function.
-State: none. Neighbour: `copying` copies all other values; `values/ownership.py` passes containers on without a copy.
+A constant is an object that cannot change, or that even a deep copy does not copy: a number, a text, a date, a function. A
+built-in method is none, because it refers to its object: `random.Random(1).random` changes with each call.
+State: none. Neighbours: `copying` copies all other values; `values/ownership.py` passes containers on without a copy.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
 _CONSTANTS: Final[frozenset[type]] = frozenset(
     {
-        type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, slice,
-        re.Pattern,
-        types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type,
+        type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, re.Pattern,
+        types.FunctionType, types.ModuleType, type,
     }
 )  # fmt: skip
 
@@ -43,7 +43,10 @@ CONSTANT_CONTAINERS: Final = frozenset({tuple, frozenset})
 
 def is_constant_type(kind: type) -> bool:
     """Return whether all values of a type are constants."""
-    return kind in _CONSTANTS or kind.__qualname__ in _RARE_CONSTANTS.get(kind.__module__.partition(".")[0], ())
+    if kind in _CONSTANTS:
+        return True
+    module: Any = kind.__module__  # a class may have set it to anything
+    return isinstance(module, str) and kind.__qualname__ in _RARE_CONSTANTS.get(module.partition(".")[0], ())
 
 
 def types_of_others(items: Iterable[Any]) -> set[type]:

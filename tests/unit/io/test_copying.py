@@ -3,6 +3,7 @@ from __future__ import annotations
 import copyreg
 import datetime as dt
 import enum
+import random
 import threading
 from collections import OrderedDict
 
@@ -116,6 +117,21 @@ def test_the_attributes_of_an_object_are_isolated():
     copied = copy_value(vars(holder))
     copied["content"].append(2)
     assert holder.content == [1]
+
+
+def test_methods_of_objects_are_isolated_with_them():
+    """A built-in method in a container refers to its object, which is copied, too."""
+    value = {"draw": random.Random(1).random}
+    first, second = copy_value(value), copy_value(value)
+    assert first["draw"]() == second["draw"]() == value["draw"]()
+
+
+def test_objects_of_a_type_with_an_odd_module_are_isolated():
+    """A class may set its `__module__` to anything."""
+    kind = type("Odd", (Holder,), {"__module__": None})
+    value = [kind([1])]
+    copy_value(value)[0].content.append(2)
+    assert value[0].content == [1]
 
 
 def _all_containers(value):

@@ -60,7 +60,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             _register_module(obj.__name__)
             return NotImplemented
         if (known := _DATA_REDUCERS.get(kind.__name__)) is not None and kind.__module__ == known[0]:
-            return known[1](obj) or NotImplemented
+            reduced = known[1](obj)
+            if reduced is not None:
+                return reduced
         registered = copyreg.dispatch_table.get(kind)
         return NotImplemented if registered is None or kind in _REDUCERS_BY_TYPE else registered(obj)
 

@@ -41,7 +41,10 @@ def claim_ownership(holder: Any, key: Any, *, is_plain: bool = False) -> bool:
         return False
     value = holder[key]
     if type(value) in CONTAINERS:
-        return _claim_items(value)
+        try:
+            return _claim_items(value)
+        except Exception:  # noqa: BLE001 - the type of an item may be such that it cannot even be looked up: the value is copied
+            return False
     numpy = loaded_module("numpy")
     if numpy is not None and type(value) is numpy.ndarray:
         return bool(value.flags.owndata and value.flags.writeable and not value.dtype.hasobject) and not _has_weak_references(
@@ -59,8 +62,8 @@ def _claim_items(container: Any) -> bool:
     while level:
         if any(map(weakref.getweakrefcount, level)):
             return False
-        # Faster than iterators over keys and values. From Python 3.13 on, the dictionary of an object's attributes appears to be
-        # empty, but that one is referenced by its object, too.
+        # Faster than iterators over keys and values. From Python 3.13 on, the dictionary of an object's attributes looks empty to
+        # the garbage collector, but the object refers to it, so its count is higher.
         items = gc.get_referents(*level)
         others = types_of_others(items)
         constant, inner = _of_types(items, others & CONSTANT_CONTAINERS), _of_types(items, others & CONTAINERS)
@@ -131,6 +134,8 @@ def _owns_cells(value: Any, numpy: Any) -> bool:
     """Return whether nothing else references the memory of the cells of a frame or series."""
     if not set(vars(value)) <= _PANDAS_ATTRIBUTES:
         return False  # user code has set an attribute, which may reference anything
+    if _has_weak_references(value):
+        return False
     arrays: list[tuple[Any, str]] = []
     for block in _blocks(value):
         if _attribute_references(block, "values") > _ONE_ATTRIBUTE_REFERENCE:
@@ -189,6 +194,10 @@ def _are_unshared(arrays: list[tuple[Any, str]], numpy: Any) -> bool:
 
 
 def _has_weak_references(value: Any) -> bool:
+    """Return whether there are weak references to a value, apart from the one in the flags of a frame or series."""
+    flags = getattr(value, "_flags", None)
+    if hasattr(flags, "_obj") and _attribute_references(flags, "_obj") == _ONE_ATTRIBUTE_REFERENCE:
+        return weakref.getweakrefcount(value) > 1
     return weakref.getweakrefcount(value) > 0
 
 

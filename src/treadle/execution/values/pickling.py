@@ -38,7 +38,7 @@ def pickle_pieces(value: Any) -> tuple[Pieces, list[memoryview]]:
     """Pickle a value as `pickle_value` does, but leave the pickle in pieces, so that it is not copied before it is written.
 
     Args:
-        value: any value. It must not change while the pieces are used, because they may be parts of it.
+        value: any value.
 
     Returns:
         The pieces of the pickle, and a flat view of each buffer.
@@ -63,11 +63,13 @@ def pickle_pieces(value: Any) -> tuple[Pieces, list[memoryview]]:
         raise UnpicklableValueError(msg) from exc
 
 
-class Pieces(list["bytes | bytearray"]):
+class Pieces(list[bytes]):
     """A file for a pickler to write to: the list of what it writes.
 
-    A pickler writes at most 64 KB at a time, except long texts and bytes, which it writes as one piece: bytes that belong to the
-    value are not copied.
+    A pickler writes at most 64 KB at a time, except a long text, bytes or bytearray, which it writes as one piece. Bytes that
+    belong to the value are not copied; a bytearray is, because it may change.
     """
 
-    write = list.append
+    def write(self, piece: Any) -> None:
+        """Add a piece."""
+        self.append(piece if type(piece) is bytes else bytes(piece))

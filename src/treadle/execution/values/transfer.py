@@ -38,7 +38,7 @@ RESIDENT_BYTES = 1 << 20
 
 _ALIGNMENT = 64
 
-_Placed: TypeAlias = "tuple[int, bytes | bytearray | memoryview]"
+_Placed: TypeAlias = "tuple[int, bytes | memoryview]"
 """A part of a file, after its position in bytes."""
 
 
@@ -92,7 +92,7 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
 
 
 def _lay_out(
-    pickled: Sequence[bytes | bytearray], buffers: Sequence[memoryview]
+    pickled: Sequence[bytes], buffers: Sequence[memoryview]
 ) -> tuple[Sequence[_Placed], tuple[tuple[int, int], ...], int]:
     """Return the position of each piece in the file, the spans of the pickle and of each buffer, and the size of the file."""
     placed: list[_Placed] = []

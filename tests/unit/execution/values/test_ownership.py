@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ SHARED = {
     "a frame whose numbers are kept": lambda: keep_of(pd.DataFrame(np.zeros((9, 3))), lambda table: table.to_numpy()),
     "a frame with attributes": lambda: keep_of(frame(), lambda table: table.attrs.update(notes=[1])),
     "a frame with something hung on it": lambda: keep_of(frame(), lambda table: object.__setattr__(table, "notes", [1])),
+    "a frame that a weak reference leads to": lambda: keep_of(frame(), weakref.ref),
+    "a frame in a weak dictionary": lambda: keep_of(frame(), lambda table: weakref.WeakValueDictionary(cached=table)),
     "a frame with lists in its cells": lambda: pd.DataFrame({"a": [[1], [2]]}),
     "a type that is not known for certain": lambda: pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
     "an object": lambda: Record([1]),
@@ -135,9 +138,20 @@ SHARED_NESTS = {
     "attributes of an object that is kept": lambda: vars(keep(Record([1]))),
     "attributes of such an object, inside": lambda: [vars(keep(Record([1])))],
     "attributes of an object that are shared": lambda: vars(Record(keep([1]))),
+    "a method of an object": lambda: {"draw": random.Random(1).random},
+    "a slice of objects": lambda: [slice([1])],
+    "a frame in a weak dictionary": lambda: keep_of([frame()], lambda tables: weakref.WeakValueDictionary(cached=tables[0])),
+    "objects of a type without a hash": lambda: [Unhashable("Odd", (), {})()],
+    "objects of a type with an odd module": lambda: [type("Odd", (), {"__module__": None})()],
     "a subclass": lambda: OrderedDict(a=1),
     "a subclass inside": lambda: [OrderedDict(a=1)],
 }
+
+
+class Unhashable(type):
+    """The type of classes that have no hash."""
+
+    __hash__ = None
 
 
 @dataclass(eq=False)

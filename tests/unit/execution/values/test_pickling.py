@@ -43,6 +43,33 @@ def test_long_bytes_are_not_copied():
     assert pickle_pieces(content)[0][1] is content
 
 
+class Clearing:
+    """An object that clears a bytearray when it is pickled."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def __reduce__(self):
+        self.content.clear()
+        return str, ("cleared",)
+
+
+def test_a_bytearray_may_change_while_the_rest_is_pickled():
+    """Its content is that of the moment when it was pickled."""
+    content = bytearray(b"a" * 100_000)
+    pieces, _buffers = pickle_pieces([content, Clearing(content)])
+    assert pickle.loads(b"".join(pieces)) == [bytearray(b"a" * 100_000), "cleared"]
+
+
+def test_a_function_that_is_registered_for_arrays_is_used():
+    """Where an array needs no reduction of Treadle's, one that is registered with `copyreg` applies."""
+    copyreg.pickle(np.ndarray, lambda array: (list, (array.tolist(),)))
+    try:
+        assert through([np.arange(3)]) == [[0, 1, 2]]
+    finally:
+        del copyreg.dispatch_table[np.ndarray]
+
+
 class Refuser:
     """An object that pickle cannot reduce by itself."""
 
