@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 from threadpoolctl import threadpool_info
 
 from treadle import Catalog, ParallelRunner, Pipeline, node
@@ -76,3 +77,34 @@ def test_libraries_loaded_after_the_first_fork_are_limited(launch, tmp_path):
     launched = launch(LOADED_LATER, tmp_path)
     assert launched.wait() == 0, launched.output
     assert launched.output == "False set()\nnumpy {1}\nscipy {1}\nTrue {1}\n"
+
+
+REGISTERED = """
+import ctypes, os, shutil
+import numpy, threadpoolctl
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+class WoolController(threadpoolctl.OpenBLASController):
+    filename_prefixes = ("wool",)
+
+def limits():
+    return [each["num_threads"] for each in threadpoolctl.threadpool_info() if each["prefix"] == "wool"]
+
+def limits_in_a_worker():
+    return ParallelRunner(os.cpu_count(), start_method="fork").run(Pipeline([node(limits, None, "found")]), Catalog())["found"]
+
+file = next(each["filepath"] for each in threadpoolctl.threadpool_info() if each["internal_api"] == "openblas")
+ctypes.CDLL(shutil.copy(file, "./wool.so"))
+print(limits_in_a_worker())
+threadpoolctl.register(WoolController)
+print(limits_in_a_worker())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="numpy has no OpenBLAS there")
+@pytest.mark.skipif(not hasattr(threadpoolctl, "register"), reason="controllers can be registered since threadpoolctl 3.2")
+def test_libraries_of_registered_controllers_are_limited(launch, tmp_path):
+    """The parent looks for the libraries of all controllers, and again if one was registered since the last fork."""
+    launched = launch(REGISTERED, tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert launched.output == "[]\n[1]\n"

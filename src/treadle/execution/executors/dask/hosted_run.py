@@ -7,6 +7,7 @@ dask workers. Neighbours: `hosted_pool.py` runs jobs on it, `fetching.py` reads 
 from __future__ import annotations
 
 import pickle
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from treadle.execution.values.transfer import (
     describe_lost_value,
     describe_unpicklable_result,
 )
+from treadle.forks import fork_safe
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -70,25 +72,30 @@ class RunSlot:
     folder: RunFolder | None = None
     inputs: dict[int, Handle] = field(default_factory=dict)
     run: HostedRun | None = None
+    _lock: threading.Lock = field(default_factory=lambda: fork_safe(threading.Lock()), init=False, repr=False, compare=False)
+    """Held while inputs are added, moved to the run or released: the event loop does it, and the thread that runs the jobs."""
 
     def add_inputs(self, inputs: Sequence[tuple[int, Handle]]) -> None:
         """Note the handles of a job's inputs; they are kept until the values are released."""
-        if self.run is None:
-            self.inputs.update(inputs)
-        else:
-            self.run.add_inputs(inputs)
+        with self._lock:
+            if self.run is None:
+                self.inputs.update(inputs)
+            else:
+                self.run.add_inputs(inputs)
 
     def open(self, run: HostedRun) -> None:
-        """Set the run."""
-        self.run = run  # first: the event loop adds inputs, too
-        while self.inputs:
-            run.add_inputs([self.inputs.popitem()])
+        """Set the run, and move the inputs that came before to it."""
+        with self._lock:
+            run.add_inputs(list(self.inputs.items()))
+            self.inputs.clear()
+            self.run = run
 
     def release(self, dataset: int) -> None:
         """Forget a value."""
-        self.inputs.pop(dataset, None)
-        if self.run is not None:
-            self.run.drop(dataset)
+        with self._lock:
+            self.inputs.pop(dataset, None)
+            if self.run is not None:
+                self.run.drop(dataset)
 
     def close(self) -> None:
         """Remove the directory."""

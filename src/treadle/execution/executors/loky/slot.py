@@ -101,7 +101,7 @@ class Slot:
 
         Raises:
             OSError: this process has reached its limit of open files, or the user the limit of processes.
-            RunnerError: the forkserver has ended; the next `prepare_starts` starts another one.
+            RunnerError: the forkserver or the new process has ended; the next `prepare_starts` replaces the forkserver.
         """
         self.ready = False
         self.may_have_children = spec.runs_foreign_code

@@ -104,22 +104,27 @@ def check_scratch(scratch: Scratch, number: int) -> None:
 
 @contextmanager
 def forkserver_needed(method: StartMethod, number: int) -> Iterator[None]:
-    """Explain the error if the forkserver has ended, or ends, while it is to start a process.
+    """Explain the error if the forkserver, or the new process, ends while the process is started.
+
+    The pipe that the new process reads from breaks if either has ended. What this process reads, it reads from the forkserver.
 
     Args:
         method: how processes are started.
         number: the number of the worker whose process is started inside the block.
 
     Raises:
-        RunnerError: the forkserver has ended.
+        RunnerError: one of the two has ended.
     """
     try:
         yield
     except (EOFError, ConnectionError) as exc:
         if method is not StartMethod.FORKSERVER:
             raise
+        ended = "the forkserver, the process that starts workers, has ended"
+        if isinstance(exc, BrokenPipeError):
+            ended = "its new process has ended, or the forkserver, the process that starts workers"
         msg = (
-            f"Worker worker-{number} cannot be started, because the forkserver, the process that starts workers, has ended. "
-            "Probably it was killed, for example by the system because memory ran out. Run again, or use another start method."
+            f"Worker worker-{number} cannot be started, because {ended}. Probably it was killed, for example by the system "
+            "because memory ran out, or the limit of processes was reached. Run again, or use another start method."
         )
         raise RunnerError(msg, name="start_method") from exc
