@@ -105,18 +105,12 @@ class ThreadPool:
     def __init__(self, max_workers: int, store: LocalStore) -> None:
         self._store = store
         self._current: _Run | None = None
+        self._max_workers = max_workers
         self._workers: dict[int, _Worker] = {}
-        try:
-            for number in range(1, max_workers + 1):
-                self._start(number)
-        except BaseException:  # a thread could not be started
-            self.close(kill=True)
-            raise
 
     def _start(self, number: int) -> None:
-        worker = _Worker(number, self)
+        worker = self._workers[number] = _Worker(number, self)
         worker.thread.start()
-        self._workers[number] = worker
 
     @property
     def _run(self) -> _Run:
@@ -126,13 +120,13 @@ class ThreadPool:
         return self._current
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Start a run."""
+        """Start a run, and the threads that are missing: not before, as the runner must have the executor to close it."""
         self._current = _Run(number, run, self._store.values)
         run.start_plugins()
-        for worker in list(self._workers.values()):
-            if worker.died:
-                self._start(worker.number)
-            self._run.outbox.put(WorkerUp(worker.number, os.getpid(), 0))
+        for worker in range(1, self._max_workers + 1):
+            if worker not in self._workers or self._workers[worker].died:
+                self._start(worker)
+            self._run.outbox.put(WorkerUp(worker, os.getpid(), 0))
         return frozenset()
 
     def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:

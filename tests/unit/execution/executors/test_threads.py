@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from treadle import Catalog, Pipeline, node
+import pytest
+
+from treadle import Catalog, Pipeline, ThreadRunner, node
+from treadle.execution.executors import threads
 from treadle.execution.executors.threads import thread_executor
 from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.scheduling.instructions import RunJob
@@ -31,3 +34,16 @@ def test_nodes_that_are_queued_when_a_run_ends_do_not_run():
     gate.set()
     executor.close()  # waits for the thread
     assert ran == []
+
+
+def test_an_interrupt_while_the_executor_is_made_leaves_no_thread(monkeypatch):
+    """Threads start when the runner has the executor, and can stop them."""
+
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads, "Executor", interrupt)
+    before = threading.enumerate()
+    with ThreadRunner(2) as runner, pytest.raises(KeyboardInterrupt):
+        runner.run(Pipeline([node(lambda: None, None, None, name="only")]), Catalog())
+    assert set(threading.enumerate()) <= set(before)
