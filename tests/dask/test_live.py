@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 import pytest
 
@@ -79,17 +78,18 @@ def test_records_of_a_node_are_in_order(runner, listen):
         assert len({record.worker for record in mine}) == 1
 
 
-def test_the_dashboard_has_the_names_of_nodes(runner, client):
-    """A node that takes some time is a dask task of its own, under its name, and events have the addresses of workers."""
+def test_the_dashboard_has_the_names_of_nodes(runner, client, wait_until):
+    """A node is a dask task of its own, under its name, if no task is running yet; events have the addresses of workers."""
 
     def work():
-        threading.Event().wait(0.06)  # longer than nodes that share a dask task
+        pass
 
-    # A dask task of an earlier run may still wait for tiny nodes. After a node like this one, none does.
-    runner.run(Pipeline([node(work, None, None, name="picking")]), Catalog())
     names = ["carding", "spinning", "weaving", "dyeing"]
     events = []
-    runner.run(Pipeline([node(work, None, None, name=name) for name in names]), Catalog(), observers=[events.append])
+    for name in names:
+        # A task that still waits for tiny nodes, or has not noticed that there are none, would run this one, too.
+        wait_until(lambda: not any(client.processing().values()), "all tasks have ended")
+        runner.run(Pipeline([node(work, None, None, name=name)]), Catalog(), observers=[events.append])
     assert set(names) <= set(client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.task_prefixes)))
     labels = {event.worker for event in events if isinstance(event, (NodeStarted, WorkerStarted))} - {"main"}
     assert labels
