@@ -229,7 +229,7 @@ def frames(kind: str, branches: int = 6, steps: int = 3) -> Workload:
 
 
 def records(branches: int = 6, steps: int = 3) -> Workload:
-    """The same with lists of records, as from a database or an interface on the web: Python objects in containers."""
+    """The same with lists of records, as from a database or a web API: Python objects in containers."""
     tasks = _branches(make_records, use_records, add_up_records, branches, steps)
     return Workload(
         f"{branches} × lists of {RECORDS:,} records, {len(tasks)} nodes",
@@ -237,7 +237,7 @@ def records(branches: int = 6, steps: int = 3) -> Workload:
         {"value": 1.0},
         ("total",),
         lambda results: results["total"] == branches * (1.0 + steps) * RECORDS,
-        "dictionaries with a number, a float and a date",
+        "dictionaries with an integer, a float and a date",
         touch=touch,
     )
 

@@ -1,6 +1,6 @@
 """Look through lists, dictionaries and sets, and copy those of constants, without a step of Python code for each item.
 
-A constant is an object that cannot change, or that even a deep copy does not copy: a number, a text, a date, a function. A
+A constant is an object that cannot change, or that even a deep copy does not copy: a number, a string, a date, a function. A
 built-in method is none, because it refers to its object: `random.Random(1).random` changes with each call.
 State: none. Neighbours: `copying` copies all other values; `values/ownership.py` passes containers on without a copy.
 """

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import enum
 import functools
-import types
 from typing import Any, Final
 
 from treadle.errors import DatasetError
@@ -87,7 +86,7 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
 
 def _is_constant(value: Any) -> bool:
     kind = type(value)
-    if is_constant_type(kind) or isinstance(value, (type, enum.Enum, types.BuiltinFunctionType, slice)):
+    if is_constant_type(kind) or isinstance(value, (type, enum.Enum)):
         return True
     if kind is tuple or kind is frozenset:
         return all(is_constant_type(type(item)) for item in value)

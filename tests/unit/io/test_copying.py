@@ -120,10 +120,17 @@ def test_the_attributes_of_an_object_are_isolated():
 
 
 def test_methods_of_objects_are_isolated_with_them():
-    """A built-in method in a container refers to its object, which is copied, too."""
+    """A built-in method refers to its object, which is copied, too."""
     value = {"draw": random.Random(1).random}
     first, second = copy_value(value), copy_value(value)
     assert first["draw"]() == second["draw"]() == value["draw"]()
+    # A method alone, and one beside a function that cannot be pickled.
+    alone = random.Random(2).random
+    assert copy_value(alone)() == copy_value(alone)()
+    beside = {"draw": random.Random(3).random, "local": lambda: 1, "built in": len}
+    first, second = copy_value(beside), copy_value(beside)
+    assert first["draw"]() == second["draw"]()
+    assert (first["local"], first["built in"]) == (beside["local"], len)
 
 
 def test_objects_of_a_type_with_an_odd_module_are_isolated():

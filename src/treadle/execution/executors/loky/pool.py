@@ -14,6 +14,7 @@
 
 State: the current run, and the workers that were ready at its start. Runs in the parent. Neighbours: `slots.py` has the
 processes and connections, `store.py` the values.
+The module is long because it has every method of the `WorkerPool` protocol.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The slots of the pool: worker processes, each with a private connection, and the pool's files.
 
 This module knows nothing about runs: it passes messages and lost workers to callbacks. All work is done in the thread that calls
-`wait`, whose selector waits for messages, for the end of processes, and for `wake`.
+`wait`, whose selector waits for messages, for the end of processes, and for `wake`. The module is long because each step in the
+life of a worker changes the same selector: start, messages, loss, replacement and end.
 State: slots, selector, scratch directory. Runs in the parent. Neighbour: `pool.py` has the callbacks.
 """
 
