@@ -72,6 +72,48 @@ def test_a_script_without_standard_streams(launch, tmp_path, leftovers, method, 
     leftovers.check()
 
 
+UNREADABLE_SCRIPT = """
+import contextlib, os, sys
+from pathlib import Path
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+def shout():
+    print("out", flush=True)
+    return 1
+
+reading, writing = os.pipe()
+os.dup2(writing, 2)
+os.close(writing)
+os.close(reading)
+with contextlib.suppress(BrokenPipeError):
+    sys.stderr.write("lost\\n")
+assert ParallelRunner(1, start_method={method!r}).run(Pipeline([node(shout, None, "a")]), Catalog())["a"] == 1
+os.dup2(1, 2)  # what is in the buffer is written at exit
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_a_stream_that_cannot_be_flushed(launch, tmp_path, leftovers, method):
+    """Workers start while standard error has a line that its reader, which has ended, did not take; it is written once."""
+    launched = launch(UNREADABLE_SCRIPT.format(method=method), tmp_path, PYTHONUNBUFFERED="")
+    assert launched.wait() == 0, launched.output
+    assert launched.output == "out\nlost\n"
+    leftovers.check()
+
+
+@pytest.mark.parametrize("flags", ["", "--runner=parallel --runner-params=max_workers=1,start_method=fork"])
+@pytest.mark.parametrize(("arguments", "code"), [("", 0), ("--params=cleaning.largest_quantity=many", 1), ("--nodes=unknown", 2)])
+def test_standard_error_without_a_reader(launch, shop, leftovers, flags, arguments, code):
+    """Log lines and errors that cannot be written do not change the exit code."""
+    command = f"{shlex.quote(sys.executable)} -m treadle run {flags} {arguments}; echo code $?"
+    script = "import os, subprocess\nreading, writing = os.pipe()\nos.close(reading)\n"
+    script += f"subprocess.run({command!r}, shell=True, stderr=writing)"
+    launched = launch(script, shop, PYTHONUNBUFFERED="")
+    assert launched.wait() == 0, launched.output
+    assert launched.output.splitlines()[-1] == f"code {code}"
+    leftovers.check()
+
+
 DAEMON = """
 import multiprocessing
 from treadle import Catalog, ParallelRunner, Pipeline, node

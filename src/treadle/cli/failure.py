@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from contextlib import suppress
 from enum import IntEnum
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
@@ -47,12 +48,19 @@ def show(error: TreadleError) -> int:
     Returns:
         The exit code: an `ExitCode`, or the argument of a node's `sys.exit`.
     """
-    failure = error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None
-    asked = error.exit_code if isinstance(error, NodeError) else None
-    if isinstance(error, NodeError) and asked == 0:
+    with suppress(OSError):  # standard error may be a closed pipe or on a full disk, which does not change the exit code
+        _print(error)
+    if isinstance(error, NodeError) and error.exit_code is not None:
+        return error.exit_code
+    failed = isinstance(error, RunError) or (isinstance(error, HookError) and error.failure is not None)
+    return ExitCode.FAILED if failed else ExitCode.USAGE
+
+
+def _print(error: TreadleError) -> None:
+    if isinstance(error, NodeError) and error.exit_code == 0:
         click.echo(f"Node '{error.node}' ended the run with sys.exit(0); the remaining nodes were not run.", err=True)
-        return ExitCode.OK
-    _show_one(error, failure)
+        return
+    _show_one(error, error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None)
     annotate_error(error)
     for other in error.others or () if isinstance(error, NodeError) else ():
         click.echo(err=True)
@@ -62,10 +70,6 @@ def show(error: TreadleError) -> int:
         click.echo(printable(note), err=True)
     if isinstance(error, NodeError) and error.resume:
         click.echo(f"\nResume the run from here with:\n  {printable(error.resume)}", err=True)
-    if asked is not None:
-        return asked
-    failed = isinstance(error, RunError) or (isinstance(error, HookError) and failure is not None)
-    return ExitCode.FAILED if failed else ExitCode.USAGE
 
 
 def _show_one(error: TreadleError, failure: Failure | None) -> None:

@@ -181,7 +181,8 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
         return _interrupted(abort.__cause__)
     except click.ClickException as error:
         error.__dict__["message"] = printable(error.message)  # the message repeats the user's input
-        error.show()
+        with suppress(OSError):
+            error.show()
         return ExitCode.USAGE
     except TreadleError as error:
         return show(error)
@@ -193,6 +194,8 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
                 raise
             raise masked from masked.__cause__
         return code
+    finally:
+        _discard_unwritable_output()
     return code if isinstance(code, int) else ExitCode.OK  # the exit code of `click.Exit`
 
 
@@ -204,12 +207,25 @@ def _output_lost(error: OSError) -> ExitCode | None:
         return _interrupted(error.__context__)
     if not _came_from_output(error):
         return None
-    # Discard further output: the interpreter flushes standard output at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not isinstance(error, BrokenPipeError):  # a closed pipe, such as of `head`, is not worth a message
         with suppress(OSError):
             click.echo(f"Error: Standard output cannot be written: {error.strerror}.", err=True)
     return ExitCode.FAILED
+
+
+def _discard_unwritable_output() -> None:
+    """Redirect a standard stream whose buffer cannot be written to the null device.
+
+    The interpreter flushes the streams at exit, and would end with code 120 instead of ours.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with suppress(OSError):  # a stream that a program has replaced may have no descriptor
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, stream.fileno())
+                os.close(null)
 
 
 def _came_from_output(error: OSError) -> bool:

@@ -143,6 +143,29 @@ def test_output_that_has_no_room(tmp_path):
     assert (done.returncode, done.stderr) == (1, "Error: Standard output cannot be written: File too large.\n")
 
 
+@pytest.mark.parametrize("error", ["click.UsageError('what?')", "NodeError('Node failed.', node='fit')", "Terminated()"])
+def test_output_that_was_pending_at_an_error(tmp_path, error):
+    """Output that cannot be written when a command has ended with an error leaves it its exit code, and its message."""
+    script = f"""if True:
+        import sys
+        import click, treadle.cli.main as m, treadle.cli.run as run
+        from treadle.errors import NodeError, Terminated
+        def fail(**_):
+            print("pending")
+            raise {error}
+        run.run.callback = fail
+        code = m.main(["run"])
+        print(code, file=sys.stderr)
+        sys.exit(code)
+    """
+    command = ["sh", "-c", 'ulimit -f 0; exec "$@" > out', "sh", sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert done.stderr.splitlines()[-1] == str(done.returncode)
+    assert done.returncode in {1, 2, 143}
+    assert "Exception ignored" not in done.stderr
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_only_output_is_output(tmp_path, unbuffered):
     """A full disk elsewhere is not blamed on standard output, which may be lost too; then that is said, buffered or not."""

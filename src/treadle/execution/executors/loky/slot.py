@@ -118,7 +118,7 @@ class Slot:
             prepared.enter_context(_fork_warning_silenced(self.method))
             prepared.enter_context(daemons_may_have_children())
             prepared.enter_context(interpreter_flags(self.method))
-            prepared.enter_context(flushable_streams(self.method))
+            prepared.enter_context(flushable_streams())
             prepared.enter_context(forkserver_needed(self.method, self.number))
             arguments = (spec, self.number, connection, inherited, time.monotonic())
             process = self.method.context().Process(target=run_worker, args=arguments)  # type: ignore[attr-defined]  # all concrete contexts have it

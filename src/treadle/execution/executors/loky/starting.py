@@ -59,18 +59,27 @@ def interpreter_flags(method: StartMethod) -> Iterator[None]:
 
 
 @contextmanager
-def flushable_streams(method: StartMethod) -> Iterator[None]:
-    """Replace missing standard streams while loky starts a process: it flushes them even if they are None or closed."""
-    if method is not StartMethod.LOKY:
-        yield
-        return
+def flushable_streams() -> Iterator[None]:
+    """Replace standard streams that cannot be flushed while a process is started, which flushes them.
+
+    A stream may be missing or closed, its disk may be full, or the program that reads it may have ended. What it has buffered is
+    written later if that becomes possible.
+    """
     with ExitStack() as restored:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            if stream is None or getattr(stream, "closed", False):
+            if not _can_be_flushed(stream):
                 restored.callback(setattr, sys, name, stream)
                 setattr(sys, name, io.StringIO())
         yield
+
+
+def _can_be_flushed(stream: Any) -> bool:
+    try:
+        stream.flush()
+    except (AttributeError, OSError, ValueError):  # it is missing, cannot be written or is closed
+        return False
+    return True
 
 
 def open_standard_descriptors() -> None:
