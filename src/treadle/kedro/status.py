@@ -88,9 +88,8 @@ def kedro_status(
                 engine_catalog = EngineCatalog(catalog, nodes.nodes)
             decide(reuse.reuse, nodes.nodes, engine_catalog, recipes, manager, rules, None, info)
 
-            def plan(names: Sequence[str]) -> Plan:
-                chosen = KedroPipeline(pipeline.filter(node_names=list(names)))
-                return compile_plan(cast("TreadlePipeline", chosen), cast("Catalog", engine_catalog), rules)
+            def plan() -> Plan:
+                return compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", engine_catalog), rules)
 
             try:
                 yield RunStatus(

@@ -6,7 +6,7 @@ State: none besides what was decided. Neighbours: `reusing.py` decides, as it do
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
@@ -70,7 +70,7 @@ class RunStatus(Sequence[NodeStatus]):
     Args:
         nodes: the status of each node.
         descendants: returns nodes and all nodes that depend on them, by name.
-        plan: compiles these nodes.
+        plan: compiles the run.
         successes: returns what to record if nodes are taken as up to date.
         save: records successes.
         forget: forgets the successes of nodes, and returns how many had one.
@@ -81,7 +81,7 @@ class RunStatus(Sequence[NodeStatus]):
         nodes: Sequence[NodeStatus],
         *,
         descendants: Callable[[Sequence[str]], Iterable[str]],
-        plan: Callable[[Sequence[str]], Plan],
+        plan: Callable[[], Plan],
         successes: Callable[[Iterable[str]], Mapping[str, LastSuccess]],
         save: Callable[[Mapping[str, LastSuccess]], None],
         forget: Callable[[Iterable[str]], int],
@@ -136,17 +136,21 @@ class RunStatus(Sequence[NodeStatus]):
             workers: number of workers.
 
         Returns:
-            Seconds, as if every node ran that is not certainly up to date; None if no duration of these nodes is known.
+            Seconds, as if every node ran that is not certainly up to date, and every node whose value in memory one of these
+            needs. None if no duration of a node of the run is known.
         """
         from treadle.execution.scheduling.simulator import simulate
         from treadle.planning.durations import expected_seconds
 
-        left = {each.node: each.seconds for each in self._nodes if each.expected is not Expected.UP_TO_DATE}
+        left = {each.node for each in self._nodes if each.expected is not Expected.UP_TO_DATE}
         if not left:
             return 0.0
-        plan = self._plan(list(left))
-        seconds = expected_seconds(plan, {name: known for name, known in left.items() if known is not None})
-        return None if seconds is None else simulate(plan, seconds, workers).makespan
+        plan = self._plan()
+        seconds = expected_seconds(plan, {each.node: each.seconds for each in self._nodes if each.seconds is not None})
+        if seconds is None:
+            return None
+        runs = _with_makers_of_values(plan, left)
+        return simulate(plan, [seconds[index] if index in runs else 0.0 for index in range(len(seconds))], workers).makespan
 
     @overload
     def __getitem__(self, index: int) -> NodeStatus: ...
@@ -180,6 +184,16 @@ class RunStatus(Sequence[NodeStatus]):
                 msg = f"There is no node {name!r} in the selected pipelines.{hint}"
                 raise UnknownNameError(msg, name=name, close=close)
         return names
+
+
+def _with_makers_of_values(plan: Plan, names: Collection[str]) -> set[int]:
+    """Return the indices of nodes, and of the nodes that run again because one of them needs their value in memory."""
+    found = {index for index, node in enumerate(plan.nodes) if node.name in names}
+    for index in reversed(range(len(plan.nodes))):  # each node after those that use its outputs
+        outputs = (plan.datasets[dataset] for dataset in plan.nodes[index].outputs)
+        if any(dataset.in_memory and not found.isdisjoint(dataset.consumers) for dataset in outputs):
+            found.add(index)
+    return found
 
 
 def run_status(
@@ -224,7 +238,7 @@ def run_status(
     return RunStatus(
         node_statuses(reuse, durations()),
         descendants=lambda names: [node.name for node in pipeline.from_nodes(*names).nodes],
-        plan=lambda names: compile_plan(pipeline.filter(node_names=names), run.catalog, run.policies),
+        plan=lambda: compile_plan(pipeline, run.catalog, run.policies),
         successes=lambda names: reuse.accepted(names, context.session_id, time.time()),
         save=lambda successes: store.save_successes(context.package_name, reuse.env, successes),
         forget=lambda names: store.invalidate_successes(context.package_name, reuse.env, names),

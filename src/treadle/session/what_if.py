@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import MissingConfigError, SessionError
 from treadle.events import Outcome
 from treadle.io import Catalog
-from treadle.observe.report.what_if import estimate, estimate_run
+from treadle.observe.report.what_if import estimate, estimate_run, node_spans
 from treadle.pipeline.quantities import read_resources
 from treadle.planning import compile_plan
 from treadle.planning.policies import NO_RULES
@@ -62,7 +62,8 @@ def what_if(
     """Simulate the last run of a session with other numbers of workers.
 
     Args:
-        record: the session; its last run must have succeeded, so that the time of every node is known.
+        record: the session; its last run must have succeeded, so that the time of every node is known. Nodes that were up to date
+            take no time.
         pipelines: the project's pipelines, which define the dependencies if the record has no graph.
         workers: the numbers of workers to simulate.
         policies: returns the configured policies of a pipeline's nodes.
@@ -71,7 +72,7 @@ def what_if(
         The makespans and their bounds.
 
     Raises:
-        SessionError: the last run did not succeed, or the project's nodes have changed since.
+        SessionError: the last run did not succeed, all its nodes were up to date, or the project's nodes have changed since.
     """
     if not record.runs or record.runs[-1].outcome is not Outcome.SUCCEEDED:
         msg = (
@@ -80,6 +81,12 @@ def what_if(
         )
         raise SessionError(msg, session_id=record.session_id)
     run = record.runs[-1]
+    if run.nodes and not node_spans(run):
+        msg = (
+            f"All nodes of the last run of session {record.session_id} were up to date, so there are no times to simulate. "
+            "Choose another session."
+        )
+        raise SessionError(msg, session_id=record.session_id)
     estimates = estimate_run(run, workers) or _estimate_with_project(record, pipelines, workers, policies)
     return WhatIf(
         recorded=estimates.recorded,
@@ -99,11 +106,7 @@ def _estimate_with_project(
 ) -> Estimates:
     """Simulate a run whose record has no graph with that of the project as it is now."""
     run = record.runs[-1]
-    took = {
-        node.node: (node.started, node.finished)
-        for node in run.nodes
-        if node.outcome is Outcome.SUCCEEDED and node.started is not None and node.finished is not None
-    }
+    took = node_spans(run)
     known = set(RunRequest._fields)
     request = RunRequest(**{name: value for name, value in run.params.items() if name in known})
     pipeline = select_pipeline(pipelines, request)

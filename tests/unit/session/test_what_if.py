@@ -25,9 +25,10 @@ def pipelines():
     }
 
 
-def session(spans, outcome=Outcome.SUCCEEDED):
-    """A session whose one run recorded these starts and ends by node."""
+def session(spans, outcome=Outcome.SUCCEEDED, reused=()):
+    """A session whose one run recorded these starts and ends by node, and these nodes as up to date."""
     nodes = tuple(NodeRecord(name, 1, Outcome.SUCCEEDED, "worker-1", start, end) for name, (start, end) in spans.items())
+    nodes += tuple(NodeRecord(name, 1, Outcome.REUSED, None, None, None) for name in reused)
     run = RunRecord(1, "r", ("__default__",), "parallel", "fork", 2, 0.0, 10.0, outcome, {}, nodes)
     return SessionRecord(
         session_id="s",
@@ -72,6 +73,15 @@ def test_a_failed_run_cannot_be_asked():
     """A run that failed has nodes without times, and says so."""
     with pytest.raises(SessionError, match="did not succeed"):
         what_if(session(SPANS, Outcome.FAILED), pipelines(), [1])
+
+
+def test_nodes_that_were_up_to_date_take_no_time():
+    """A run that skipped some of its nodes is simulated with the others; one that skipped all has nothing to simulate."""
+    answer = what_if(session({"second": (2.0, 5.0), "alone": (2.0, 6.0)}, reused=["first"]), pipelines(), [1, 2])
+    assert [(count, seconds) for count, seconds, _least in answer.makespans] == [(1, 7.0), (2, 4.0)]
+    assert answer.recorded == pytest.approx(4.0)
+    with pytest.raises(SessionError, match="were up to date, so there are no times"):
+        what_if(session({}, reused=list(SPANS)), pipelines(), [1])
 
 
 def test_a_project_that_changed_is_told_apart():

@@ -96,16 +96,32 @@ def estimate_run(run: RunRecord, workers: Sequence[int]) -> Estimates | None:
     """
     if run.graph is None:
         return None
-    took = {
-        node.node: (node.started, node.finished)
-        for node in run.nodes
-        if node.outcome is Outcome.SUCCEEDED and node.started is not None and node.finished is not None
-    }
+    took = node_spans(run)
     if not took or any(node.name not in took for node in run.graph.nodes):
         return None
     plan = plan_of(run.graph)
     limits = dict(run.graph.limits)
     return estimate(plan, [took[node.name] for node in plan.nodes], limits, workers)
+
+
+def node_spans(run: RunRecord) -> dict[str, tuple[float, float]]:
+    """Return when each node of a run started and finished, by name; a node that was up to date took no time.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The spans of the nodes that succeeded or were up to date; empty if no node ran.
+    """
+    took = {
+        node.node: (node.started, node.finished)
+        for node in run.nodes
+        if node.outcome is Outcome.SUCCEEDED and node.started is not None and node.finished is not None
+    }
+    if not took:
+        return {}
+    first = min(started for started, _finished in took.values())
+    return {**{node.node: (first, first) for node in run.nodes if node.outcome is Outcome.REUSED}, **took}
 
 
 def plan_of(graph: RunGraph) -> Plan:
