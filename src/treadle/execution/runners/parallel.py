@@ -131,7 +131,7 @@ class ParallelRunner(Runner):
             with self._early_lock:
                 if self._early is not None:  # no run has used the workers
                     self._early = None
-                    self.close()
+                    self._stop_workers()
 
     def _launch_early(self, imports: tuple[str, ...]) -> None:
         """Start workers before the plan is known: not as many as there are cores, because this process needs one, too."""

@@ -315,6 +315,9 @@ class Runner(ABC):
         if self._process != os.getpid():
             self._discard_inherited()
         self._keeps_workers = False
+        self._stop_workers()
+
+    def _stop_workers(self) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.close()

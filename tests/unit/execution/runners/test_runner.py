@@ -131,6 +131,16 @@ def test_pipelines_of_several_modules_keep_the_workers():
     assert len(pids - {None}) == 1
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_are_kept_after_a_preparation_that_failed(method):
+    """What was started early for it is stopped; the runner still keeps the workers of later runs."""
+    pipeline = Pipeline([node(os.getpid, None, "pid")])
+    with ParallelRunner(max_workers=1, start_method=method) as runner:
+        with pytest.raises(KeyError), runner.start_early([]):
+            raise KeyError("wrong")
+        assert len({runner.run(pipeline, Catalog())["pid"] for _ in range(2)}) == 1
+
+
 @pytest.mark.parametrize("make", [SequentialRunner, lambda: ThreadRunner(2)], ids=["sequential", "thread"])
 def test_a_nested_run_on_the_same_runner_is_an_error(make):
     """A node in this process that starts another run on its own runner fails with the reason; the runner still works."""
