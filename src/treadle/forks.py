@@ -77,6 +77,7 @@ class ForkSafeThread:
         self._lock = fork_safe(threading.RLock())  # of the attributes here: another thread may start or stop it during a fork
         self._is_wanted = False
         self._continues = False
+        self._restarts = False  # when it has ended, because a fork that did not wait so long has asked it to end
         self._forks = 0  # that have begun and not ended: several threads may fork at once
         _threads.add(self)
 
@@ -106,7 +107,7 @@ class ForkSafeThread:
             Whether it has ended, or did not run.
         """
         with self._lock:
-            self._is_wanted = False
+            self._is_wanted = self._restarts = False
         return self._stop(seconds)
 
     def before_fork(self) -> None:
@@ -115,6 +116,7 @@ class ForkSafeThread:
             native_id = self.native_id
             self._forks += 1
             self._continues = self._continues or native_id is not None
+            self._restarts = False
         if self._stop(_FORK_SECONDS) and native_id is not None:
             # `join` returns a moment before the system's thread has ended, and Python warns about forks with other threads.
             deadline = time.monotonic() + _EXIT_SECONDS
@@ -128,23 +130,39 @@ class ForkSafeThread:
             if self._forks:
                 return
             continues, self._continues = self._continues, False
-            if continues and self._is_wanted and self.native_id is None:
-                self._start()
+            if continues and self._is_wanted:
+                if self.native_id is None:
+                    self._start()
+                elif self._ending.is_set():
+                    self._restarts = True
 
     def after_fork_in_child(self) -> None:
         """Forget the thread, which does not exist here."""
         self._thread = None
         self._is_wanted = False
         self._continues = False
+        self._restarts = False
         self._forks = 0
         self._forget()
 
     def _start(self) -> None:
         """Start a thread; the caller holds the lock."""
         self._ending = threading.Event()
-        thread = threading.Thread(target=self._work, args=(self._ending,), name=self._name, daemon=True)
+        thread = threading.Thread(target=self._run, args=(self._ending,), name=self._name, daemon=True)
         thread.start()
         self._thread = thread
+
+    def _run(self, ending: threading.Event) -> None:
+        """Work, in the thread; if a fork went ahead before the thread had ended, start another one at the end."""
+        try:
+            self._work(ending)
+        finally:
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+                    restarts, self._restarts = self._restarts, False
+                    if restarts:
+                        self._start()
 
     def _stop(self, seconds: float) -> bool:
         """End the thread, and return whether it has ended in time."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import treadle
+from treadle import forks
 from treadle.execution.processes.start_method import other_thread
 from treadle.forks import ForkSafeThread, fork_safe, fork_safe_threads, ready_to_fork
 
@@ -112,6 +113,53 @@ def test_a_thread_goes_on_after_two_forks_at_once():
     thread.after_fork_in_parent()
     assert thread.native_id is not None
     assert thread.stop(20)
+
+
+def test_a_thread_that_a_fork_did_not_wait_for_is_started_again_when_it_ends(monkeypatch):
+    """It waits for a database that answers later than the fork can wait."""
+    monkeypatch.setattr(forks, "_FORK_SECONDS", 0.01)
+    begun, answers = threading.Semaphore(0), threading.Event()
+
+    def work(ending):
+        begun.release()
+        if not answers.wait(20):
+            return
+        ending.wait()
+
+    thread = ForkSafeThread(work, "own", lambda: None)
+    thread.start()
+    assert begun.acquire(timeout=20)
+    thread.before_fork()
+    thread.after_fork_in_parent()
+    answers.set()
+    assert begun.acquire(timeout=20)
+    assert thread.stop(20)
+    assert not begun.acquire(blocking=False)
+
+
+def test_a_thread_that_a_fork_did_not_wait_for_is_not_started_again_after_a_stop(monkeypatch):
+    """Nor during another fork, after which it is."""
+    monkeypatch.setattr(forks, "_FORK_SECONDS", 0.01)
+    begun, answers = threading.Semaphore(0), threading.Event()
+
+    def work(ending):
+        begun.release()
+        answers.wait(20)
+        ending.wait()
+
+    thread = ForkSafeThread(work, "own", lambda: None)
+    thread.start()
+    assert begun.acquire(timeout=20)
+    thread.before_fork()
+    thread.after_fork_in_parent()
+    monkeypatch.setattr(forks, "_FORK_SECONDS", 20)
+    answers.set()
+    thread.before_fork()
+    assert thread.native_id is None
+    thread.after_fork_in_parent()
+    assert thread.native_id is not None
+    assert thread.stop(20)
+    assert thread.native_id is None
 
 
 def test_several_forks_end_a_thread_once():
