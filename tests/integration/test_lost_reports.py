@@ -15,8 +15,9 @@ import pytest
 
 import treadle.execution
 from treadle import Catalog, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
-from treadle.events import NodeFinished, NodeStarted, RunFinished, RunStarted
+from treadle.events import NodeFinished, NodeStarted, Outcome, RunFinished, RunStarted
 from treadle.execution.executors import executor, threads
+from treadle.execution.executors.events import Report, separate
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.loky.pool import LokyPool
 from treadle.execution.executors.loky.store import SegmentStore
@@ -25,6 +26,7 @@ from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.loop.observers import Observers
 from treadle.execution.processes.channel import Channel
+from treadle.execution.protocol.messages import Finished
 from treadle.execution.scheduling.scheduler import Scheduler
 
 COUNT = 3000
@@ -93,6 +95,32 @@ def test_an_interrupt_loses_no_report(monkeypatch, tmp_path, make_runner, owner,
     running = set(started).difference(finished)
     assert len(running) <= 2
     assert sorted(finished) == sorted(set(ran) - running)
+
+
+@pytest.mark.parametrize(
+    "make_runner", [partial(ParallelRunner, 2, start_method="fork"), partial(ThreadRunner, 2)], ids=["fork", "thread"]
+)
+def test_a_signal_handler_that_exits_loses_no_report(monkeypatch, make_runner):
+    """As those of many applications do for SIGTERM: the events tell the same as after Ctrl-C."""
+    nodes = [node(partial(int, "1"), None, f"d{index}", name=f"n{index}") for index in range(COUNT)]
+    seen, received = [], []
+    wait = Executor.wait
+
+    def exit_once(executor, timeout=None):
+        events = wait(executor, timeout)
+        received.extend(each.fact for each in separate(events) if isinstance(each, Report) and isinstance(each.fact, Finished))
+        if len(received) >= 2 * COUNT // 3 and seen[-1] != "exiting":
+            seen.append("exiting")
+            sys.exit(3)
+        return events
+
+    monkeypatch.setattr(Executor, "wait", exit_once)
+    with make_runner() as runner, pytest.raises(SystemExit):
+        runner.run(Pipeline(nodes), Catalog(), observers=[seen.append])
+    finished = [event.node for event in seen if isinstance(event, NodeFinished)]
+    assert {f"n{fact.node}" for fact in received} <= set(finished)
+    assert len(finished) == len(set(finished))
+    assert seen[-1].outcome is Outcome.INTERRUPTED
 
 
 class InterruptAtLine:

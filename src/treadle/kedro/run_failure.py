@@ -36,7 +36,9 @@ class ResumeHint:
         if isinstance(event, RunFinished):
             self._resume_from = event.resume_from
 
-    def log_how_to_resume(self, error: NodeError | WorkerSetupError | KeyboardInterrupt, logger: logging.Logger) -> None:
+    def log_how_to_resume(
+        self, error: NodeError | WorkerSetupError | KeyboardInterrupt | SystemExit, logger: logging.Logger
+    ) -> None:
         """Log the flag that runs the remaining nodes.
 
         Args:

@@ -103,7 +103,7 @@ def recorded(
         with claimed(reuse.resumed, reuse.store, run_id), logs_captured(run.recorder.log):
             yield RunRecording((run.recorder,), lambda: past_seconds(run.store), lambda: past_runs(run.store, reuse.package))
         outcome = Outcome.SUCCEEDED
-    except KeyboardInterrupt as exc:
+    except (KeyboardInterrupt, SystemExit) as exc:  # the latter by a signal handler of the application
         outcome, error = Outcome.INTERRUPTED, exc
         raise
     except Exception as exc:

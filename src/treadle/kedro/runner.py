@@ -18,6 +18,7 @@ from kedro.runner import AbstractRunner
 from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
 from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.processes.safe_points import INTERRUPTS
 from treadle.execution.processes.start_method import StartMethod, choose_start_method
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.io.catalog import new_version
@@ -279,7 +280,7 @@ class ParallelRunner(AbstractRunner):
                 upkeep.check()
         except BaseException as error:  # re-raised
             cast("EngineCatalog", bundle.catalog).unpin_versions()
-            if isinstance(error, (NodeError, WorkerSetupError, KeyboardInterrupt)):
+            if isinstance(error, (NodeError, WorkerSetupError, *INTERRUPTS)):
                 resume_hint.log_how_to_resume(error, self._logger)
             raise
 

@@ -91,7 +91,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
 
     Raises:
         TreadleError: a name, the configuration or a dataset is invalid, or the run failed.
-        KeyboardInterrupt: the run was interrupted; the `on_pipeline_error` hooks have been called.
+        KeyboardInterrupt: the run was interrupted; the `on_pipeline_error` hooks have been called. Or SystemExit, if a signal
+            handler of the application exits.
     """
     with ExitStack() as stack:
         opened = _open_runner(request, choice, stack, starts_early=reuse is None or not reuse.skips)
@@ -139,7 +140,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             result = opened.run(
                 pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **options
             )
-        except (Exception, KeyboardInterrupt) as exc:
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:
             name_place(exc, context.config_loader, catalog)
             _call_error_hook(hooks, exc, run_params, pipeline, catalog)
             raise

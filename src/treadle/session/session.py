@@ -446,9 +446,9 @@ class Session:
 
             if isinstance(result, RunResult):
                 result.make_report = self._recording.report
-        except (Exception, KeyboardInterrupt) as exc:
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # the last by a signal handler of the application
             with signals_wait(exc):
-                stopped = isinstance(exc, (KeyboardInterrupt, RunCancelledError))
+                stopped = isinstance(exc, (KeyboardInterrupt, SystemExit, RunCancelledError))
                 outcome = Outcome.INTERRUPTED if stopped else Outcome.FAILED
                 masked_exception(exc)
                 recorded = masked_error(exc)

@@ -544,6 +544,20 @@ def test_an_interrupted_run(make_project, happen, error) -> None:
     assert record.error.type_name.endswith(error.__name__)
 
 
+def test_an_application_that_exits_at_sigterm(make_project) -> None:
+    """Its handler raises SystemExit: the run is recorded as interrupted, and its hooks are called, as at any other signal."""
+    root = make_project(settings=HOOKS)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    try:
+        with pytest.raises(SystemExit), Session.create() as session:
+            session.run(runner=Stopped(sigterm))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert isinstance(dict(calls_of())["on_pipeline_error"], SystemExit)
+    record = stored(root, session)
+    assert (record.runs[0].outcome, record.runs[0].error.message) == (Outcome.INTERRUPTED, "3")
+
+
 def test_an_application_keeps_its_sigterm_handler(make_project) -> None:
     """Where the application handles SIGTERM, its handler is called and the run goes on."""
     make_project()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from treadle.execution.processes.safe_points import INTERRUPTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -52,7 +54,8 @@ class Observers:
             event: the event.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; all other observers have received the event before.
+            KeyboardInterrupt: Ctrl-C, or SystemExit: an observer or the handler of a signal ends the program. All other observers
+                have received the event before.
         """
         failed, interrupt = [], None
         for observer in self.active:
@@ -61,7 +64,7 @@ class Observers:
             except Exception:
                 failed.append(observer)
                 _logger.exception(_DISABLED, _name_of(observer), f"handling {type(event).__name__}")
-            except KeyboardInterrupt as exc:
+            except INTERRUPTS as exc:
                 interrupt = interrupt or exc
         if failed:
             self._disable(failed)

@@ -33,6 +33,9 @@ from treadle.execution.processes.interrupts import DEFERRED, restore_handlers
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
+INTERRUPTS = (KeyboardInterrupt, SystemExit)
+"""What handlers of these signals raise: Python's own and a session's raise the first, those of many applications the second."""
+
 REPEAT_SECONDS = 1.0
 """A signal does not wait if it arrives again this many seconds after the one that waits."""
 
@@ -77,7 +80,7 @@ class interrupts_at_safe_points:  # noqa: N801 - used like a function; a generat
         if self.thread is None:
             return
         self._is_safe = False
-        propagating = self._raised if isinstance(error, KeyboardInterrupt) else None
+        propagating = self._raised if isinstance(error, INTERRUPTS) else None
         try:
             self._restore()
         finally:
@@ -128,7 +131,7 @@ class interrupts_at_safe_points:  # noqa: N801 - used like a function; a generat
     def end_safe_point(self, error: BaseException | None, *, was_safe: bool) -> None:
         """Let signals wait from here on, unless this safe point is inside another one."""
         self._is_safe = was_safe
-        self.has_interrupted = not was_safe and isinstance(error, KeyboardInterrupt)
+        self.has_interrupted = not was_safe and isinstance(error, INTERRUPTS)
 
 
 class safe_point:  # noqa: N801 - as above

@@ -235,7 +235,7 @@ class Runner(ABC):
         with self._open_executor(bundle) as executor:
             executor.launch(bundle.workers)
             from treadle.execution.loop.loop import RunLoop  # while the workers start
-            from treadle.execution.processes.safe_points import interrupts_at_safe_points
+            from treadle.execution.processes.safe_points import INTERRUPTS, interrupts_at_safe_points
             from treadle.execution.processes.shortage import explaining_shortages
 
             loop = RunLoop(
@@ -259,7 +259,7 @@ class Runner(ABC):
                     outcome = Outcome.SUCCEEDED
                     seconds = time.monotonic() - started_monotonic
                     self.last_run = loop.run_times(self.name, self.max_workers, seconds, started_at)
-                except (KeyboardInterrupt, RunCancelledError):
+                except (*INTERRUPTS, RunCancelledError):
                     outcome = Outcome.INTERRUPTED
                     loop.report_interrupted()
                     raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from treadle.events import NodeReused, Outcome, RunFinished
 from treadle.execution.loop.observers import Observers
 from treadle.execution.loop.result import gather_results
+from treadle.execution.processes.safe_points import INTERRUPTS
 from treadle.execution.runners.limits import run_limits
 from treadle.planning import check_results
 
@@ -65,7 +66,7 @@ def reuse_all(
     try:
         result = gather_results(started.run_id, plan, catalog, lambda _dataset: None, decisions=decisions)
         outcome = Outcome.SUCCEEDED
-    except KeyboardInterrupt:
+    except INTERRUPTS:
         outcome = Outcome.INTERRUPTED
         raise
     finally:

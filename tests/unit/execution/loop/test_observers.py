@@ -65,15 +65,16 @@ def test_exceptions_that_end_the_process_pass_through(kind):
     assert observers.active
 
 
-def test_an_interrupt_inside_an_observer_keeps_the_event_from_no_other():
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_inside_an_observer_keeps_the_event_from_no_other(kind):
     """The observers that follow receive the event, and the interrupt passes through after them."""
     seen = []
 
     def interrupted(_event):
-        raise KeyboardInterrupt
+        raise kind
 
     observers = Observers([interrupted, seen.append])
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(kind):
         observers.notify("a")
     assert seen == ["a"]
 

@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import threading
 import warnings
 
@@ -186,6 +187,35 @@ def test_there_is_no_safe_point_after_an_interrupt(clock):
     with pytest.raises(KeyboardInterrupt):
         run(2)
     assert done == ["reported"]
+
+
+def test_there_is_no_safe_point_after_a_handler_has_exited():
+    """A handler of the application may raise SystemExit, as many do for SIGTERM: it is an interrupt like any other."""
+    done, heard = [], []
+
+    def handle(number, _frame):
+        heard.append(number)
+        sys.exit(3)
+
+    def run():
+        with interrupts_at_safe_points():
+            try:
+                with safe_point():
+                    signal.raise_signal(TERM)
+            except SystemExit:
+                with safe_point():
+                    signal.raise_signal(TERM)
+                    done.append("reported")
+                raise
+
+    before = signal.signal(TERM, handle)
+    try:
+        with pytest.raises(SystemExit):
+            run()
+    finally:
+        signal.signal(TERM, before)
+    assert done == ["reported"]
+    assert heard == [TERM]
 
 
 def test_an_interrupt_that_the_user_s_code_handles_is_over():
