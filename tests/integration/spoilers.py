@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -37,6 +38,29 @@ def _objects(kind, count):
 
 def _frame(kind, count):
     return hoard(kind, pd.DataFrame({"a": np.arange(float(count)), "b": np.zeros(count), "i": range(count)}))
+
+
+@dataclasses.dataclass
+class Record:
+    """An object with an attribute that can be changed."""
+
+    number: int
+    notes: list
+
+
+def _records(count):
+    return [Record(number, [number]) for number in range(count)]
+
+
+def _records_and(keep):
+    """Return a maker of records that keeps something of the last one."""
+
+    def make_records(kind, count):
+        records = _records(count)
+        hoard(kind, keep(records[-1]))
+        return records
+
+    return make_records
 
 
 def _texts(count):
@@ -74,6 +98,11 @@ MAKERS = {
     "series over an array": lambda kind, count: pd.Series(_floats(kind, count), copy=False),
     "series over nullable": lambda kind, count: pd.Series(hoard(kind, pd.array([True, None] * (count // 2))), copy=False),
     "lists": lambda kind, count: hoard(kind, [[number, [number]] for number in range(count)]),
+    "records": lambda _kind, count: _records(count),
+    "records of which one is kept": _records_and(lambda record: record),
+    "records whose notes are kept": _records_and(lambda record: record.notes),
+    "records whose attributes are kept": _records_and(vars),
+    "record": lambda kind, count: Record(count, hoard(kind, [[number] for number in range(count)])),
     "dictionary": lambda kind, count: hoard(kind, {"a": np.arange(float(count)), "deep": {"l": [1, {"x": [2]}]}, "t": ([3],)}),
 }
 KINDS = tuple(MAKERS)
@@ -113,7 +142,10 @@ def look(value):
 
 def spoil(value):
     """Change a value in every way that there is, down to its cells."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, Record):
+        value.number = -1
+        spoil(value.notes)
+    elif isinstance(value, np.ndarray):
         _spoil_array(value)
     elif isinstance(value, pd.api.extensions.ExtensionArray):
         value[:] = value[-1] if isinstance(value, pd.Categorical) else pd.NA

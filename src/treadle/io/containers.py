@@ -7,6 +7,8 @@ State: none. Neighbours: `copying` copies all other values; `values/ownership.py
 
 from __future__ import annotations
 
+import enum
+import gc
 import re
 import types
 from itertools import chain
@@ -28,25 +30,37 @@ _RARE_CONSTANTS: Final = MappingProxyType(
         "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
         "decimal": ("Decimal",),
         "fractions": ("Fraction",),
+        "numpy": (
+            "bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+            "float16", "float32", "float64", "complex64", "complex128", "datetime64", "timedelta64", "str_", "bytes_",
+        ),
+        "pandas": ("Timestamp", "Timedelta", "NaTType", "NAType"),
         "pathlib": ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
         "uuid": ("UUID",),
     }
-)
+)  # fmt: skip
 """Others, by module and name: every worker imports this module, and few need these."""
 
 CONTAINERS: Final = frozenset({dict, list, set})
 """The types whose items are looked at; not their subclasses, which may have attributes."""
 
-CONSTANT_CONTAINERS: Final = frozenset({tuple, frozenset})
+_FIXED_CONTAINERS: Final = frozenset({tuple, frozenset})
 """The types that cannot change, although their items may."""
 
 
 def is_constant_type(kind: type) -> bool:
     """Return whether all values of a type are constants."""
-    if kind in _CONSTANTS:
+    if kind in _CONSTANTS or issubclass(kind, (type, enum.Enum)):
         return True
     module: Any = kind.__module__  # a class may have set it to anything
     return isinstance(module, str) and kind.__qualname__ in _RARE_CONSTANTS.get(module.partition(".")[0], ())
+
+
+def is_fixed_container(kind: type) -> bool:
+    """Return whether a type is that of tuples, named tuples or frozen sets: they cannot change, although their items may."""
+    if kind in _FIXED_CONTAINERS:
+        return True
+    return issubclass(kind, tuple) and not kind.__dictoffset__ and kind.__basicsize__ == tuple.__basicsize__
 
 
 def types_of_others(items: Iterable[Any]) -> set[type]:
@@ -58,8 +72,13 @@ def types_of_others(items: Iterable[Any]) -> set[type]:
     return {kind for kind in set(map(type, items)) if not is_constant_type(kind)}
 
 
+def items_of_types(items: Iterable[Any], kinds: set[type]) -> list[Any]:
+    """Return the items that have one of these types."""
+    return [item for item in items if type(item) in kinds] if kinds else []
+
+
 def copy_container(value: Any) -> Any | None:
-    """Copy a container of constants. Where it has containers in it, pickling is as fast.
+    """Copy a container of constants, and of tuples of them. Where it has other containers in it, pickling is as fast.
 
     Args:
         value: anything.
@@ -69,5 +88,11 @@ def copy_container(value: Any) -> Any | None:
     """
     if type(value) not in CONTAINERS:
         return None
-    items = chain(value, value.values()) if type(value) is dict else value
-    return None if types_of_others(items) else value.copy()
+    others = types_of_others(chain(value, value.values()) if type(value) is dict else value)
+    if others:
+        if not all(map(is_fixed_container, others)):
+            return None
+        fixed = items_of_types(gc.get_referents(value), others)
+        if types_of_others(gc.get_referents(*fixed)):
+            return None
+    return value.copy()

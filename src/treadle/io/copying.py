@@ -15,7 +15,7 @@ import functools
 from typing import Any, Final
 
 from treadle.errors import DatasetError
-from treadle.io.containers import copy_container, is_constant_type
+from treadle.io.containers import copy_container, is_constant_type, is_fixed_container
 from treadle.io.frames import copy_frame, copy_polars
 from treadle.io.views import reduce_view, restore_view  # noqa: F401 - stored values of earlier versions name it here
 
@@ -86,11 +86,7 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
 
 def _is_constant(value: Any) -> bool:
     kind = type(value)
-    if is_constant_type(kind) or isinstance(value, (type, enum.Enum)):
-        return True
-    if kind is tuple or kind is frozenset:
-        return all(is_constant_type(type(item)) for item in value)
-    return False
+    return is_constant_type(kind) or (is_fixed_container(kind) and all(is_constant_type(type(item)) for item in value))
 
 
 def _is_writable_buffer(value: Any) -> bool:

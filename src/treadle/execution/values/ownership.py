@@ -3,8 +3,8 @@
 It is safe if no other code can reach the object or its memory: the caller has the only reference to it, each array inside it is
 referenced by it alone, and no part of it may be shared. Reference counts prove this. A frame has blocks, a block has its values
 (an array, or an extension array that consists of arrays), and an array that does not own its memory references the array that
-does, as does every other view of that memory. If each of these objects has only the references that were followed from the value,
-no other code can reach it. In doubt, the value is copied.
+does, as does every other view of that memory. A container has items, an instance of a class has attributes. If each of these
+objects has only the references that were followed from the value, no other code can reach it. In doubt, the value is copied.
 
 Runs wherever nodes run. numpy and pandas are never imported here: if they are not loaded, no value has their types. State: none.
 """
@@ -17,7 +17,8 @@ import weakref
 from types import SimpleNamespace
 from typing import Any
 
-from treadle.io.containers import CONSTANT_CONTAINERS, CONTAINERS, types_of_others
+from treadle.execution.values.references import has_visible_references
+from treadle.io.containers import is_constant_type, is_fixed_container, items_of_types, types_of_others
 from treadle.io.frames import is_plain_frame
 from treadle.io.loaded import loaded_module
 
@@ -34,62 +35,68 @@ def claim_ownership(holder: Any, key: Any, *, is_plain: bool = False) -> bool:
 
     Returns:
         True if nothing else references the value, and it is a plain numpy array that owns its memory, a plain pandas frame or
-        series under copy-on-write whose memory nothing else references, or a container of constants, of such arrays and frames,
-        and of containers of these.
+        series under copy-on-write whose memory nothing else references, or a container or an instance of a Python class that
+        consists of constants, such arrays and frames, and other containers and instances.
     """
-    if _references(holder, key) > _ONE_REFERENCE:
+    return _claim(holder, key, _ONE_REFERENCE, is_plain=is_plain)
+
+
+def _claim(holder: Any, key: Any, references: int, *, is_plain: bool = False) -> bool:
+    """Claim `holder[key]` if it has no more than the given number of references."""
+    if _references(holder, key) > references:
         return False
     value = holder[key]
-    if type(value) in CONTAINERS:
-        try:
-            return _claim_items(value)
-        except Exception:  # noqa: BLE001 - the type of an item may be such that it cannot even be looked up: the value is copied
-            return False
     numpy = loaded_module("numpy")
     if numpy is not None and type(value) is numpy.ndarray:
         return bool(value.flags.owndata and value.flags.writeable and not value.dtype.hasobject) and not _has_weak_references(
             value
         )
-    if not (_is_copied_on_write(value) and _owns_cells(value, numpy) and (is_plain or is_plain_frame(value))):
-        return False
-    _copy_labels(value)
-    return True
-
-
-def _claim_items(container: Any) -> bool:
-    """Check that whatever can be changed in a container that nothing else references is referenced there only, at any depth."""
-    level = [container]
-    while level:
-        if any(map(weakref.getweakrefcount, level)):
+    if _is_frame_type(type(value)):
+        if not (_is_copied_on_write(value) and _owns_cells(value, numpy) and (is_plain or is_plain_frame(value))):
             return False
-        # Faster than iterators over keys and values. From Python 3.13 on, the dictionary of an object's attributes looks empty to
-        # the garbage collector, but the object refers to it, so its count is higher.
-        items = gc.get_referents(*level)
-        others = types_of_others(items)
-        constant, inner = _of_types(items, others & CONSTANT_CONTAINERS), _of_types(items, others & CONTAINERS)
-        del items  # it counts as a reference
-        if types_of_others(gc.get_referents(*constant)) or not _item_references(inner) <= {_ONE_ITEM_REFERENCE}:
-            return False  # a tuple may be shared, and with it what can be changed in it
-        others -= CONTAINERS | CONSTANT_CONTAINERS
-        if others and not all(_claim_arrays_and_frames(each, others) for each in level):
+        _copy_labels(value)
+        return True
+    try:
+        return _claim_parts(value)
+    except Exception:  # noqa: BLE001 - the type of an item may be such that it cannot even be looked up: the value is copied
+        return False
+
+
+def _claim_parts(value: Any) -> bool:
+    """Check that whatever can be changed in an object that nothing else references is referenced there only, at any depth."""
+    if not has_visible_references(type(value)):
+        return False
+    level = [value]
+    while level:
+        if any(map(weakref.getweakrefcount, level)) or not _own_dictionaries(level):
+            return False
+        parts = gc.get_referents(*level)
+        types = set(map(type, parts))
+        kinds = {kind for kind in types if not is_constant_type(kind)}
+        fixed = {kind for kind in kinds if is_fixed_container(kind)}
+        if fixed and types_of_others(gc.get_referents(*items_of_types(parts, fixed))):
+            fixed = set()  # a tuple with a list in it may not be shared, or the list would be
+        visible = {kind for kind in kinds - fixed if has_visible_references(kind) and not _is_frame_type(kind)}
+        inner = parts if visible == types else items_of_types(parts, visible)
+        others = items_of_types(parts, kinds - fixed - visible)
+        del parts  # it counts as a reference
+        if not set(map(sys.getrefcount, inner)) <= {_ONE_PART_REFERENCE}:
+            return False
+        if not all(_claim(others, place, _ONE_REFERENCE + 1) for place in range(len(others))):
             return False
         level = inner
     return True
 
 
-def _of_types(items: list[Any], kinds: set[type]) -> list[Any]:
-    return [item for item in items if type(item) in kinds] if kinds else []
+def _own_dictionaries(instances: list[Any]) -> bool:
+    """Return whether nothing else references the dictionaries of instances' attributes.
 
-
-def _claim_arrays_and_frames(container: Any, kinds: set[type]) -> bool:
-    """Claim the items of some types; False for those in a set or that are keys: they are neither arrays nor frames."""
-    if type(container) is list:
-        keys = [place for place, item in enumerate(container) if type(item) in kinds]
-    elif type(container) is dict and kinds.isdisjoint(map(type, container)):
-        keys = [key for key, item in container.items() if type(item) in kinds]
-    else:
-        return kinds.isdisjoint(map(type, container))
-    return all(claim_ownership(container, key) for key in keys)
+    From Python 3.13 on, the garbage collector sees the attributes in the instance instead of its dictionary.
+    """
+    if sys.version_info >= (3, 13):
+        dictionaries = [vars(instance) for instance in instances if type(instance).__dictoffset__]
+        return set(map(sys.getrefcount, dictionaries)) <= {_ONE_PART_REFERENCE}
+    return True
 
 
 def share_copy_on_write(value: Any) -> Any | None:
@@ -120,9 +127,14 @@ def share_copy_on_write(value: Any) -> Any | None:
 def _is_copied_on_write(value: Any) -> bool:
     """Return whether a value is a frame or series of a pandas version with copy-on-write."""
     pandas = loaded_module("pandas")
-    if pandas is None or type(value) not in (pandas.DataFrame, pandas.Series):
+    if pandas is None or not _is_frame_type(type(value)):
         return False
     return int(pandas.__version__.partition(".")[0]) >= _COPY_ON_WRITE
+
+
+def _is_frame_type(kind: type) -> bool:
+    pandas = loaded_module("pandas")
+    return pandas is not None and kind in (pandas.DataFrame, pandas.Series)
 
 
 def _blocks(value: Any) -> tuple[Any, ...]:
@@ -205,10 +217,6 @@ def _references(holder: Any, key: Any) -> int:
     return sys.getrefcount(holder[key])
 
 
-def _item_references(items: list[Any]) -> set[int]:
-    return set(map(sys.getrefcount, items))
-
-
 def _attribute_references(owner: Any, attribute: str) -> int:
     return sys.getrefcount(getattr(owner, attribute))
 
@@ -217,8 +225,8 @@ _ONE_REFERENCE = _references({0: object()}, 0)
 """The reference count of a value that only a dictionary references. The call itself adds to it, depending on Python's version."""
 
 _EXAMPLE: list[list[Any]] = [[]]
-_ONE_ITEM_REFERENCE = max(_item_references([*_EXAMPLE]))
-"""The reference count of an item that only its container, and the list that is passed to `_item_references`, reference."""
+_ONE_PART_REFERENCE = max(map(sys.getrefcount, [*_EXAMPLE]))
+"""The reference count of a part that only its container, or instance, and one list reference."""
 
 _ONE_ATTRIBUTE_REFERENCE = _attribute_references(SimpleNamespace(value=object()), "value")
 """The reference count of a value that only an attribute references."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import random
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -104,7 +107,7 @@ SHARED = {
     "a frame in a weak dictionary": lambda: keep_of(frame(), lambda table: weakref.WeakValueDictionary(cached=table)),
     "a frame with lists in its cells": lambda: pd.DataFrame({"a": [[1], [2]]}),
     "a type that is not known for certain": lambda: pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
-    "an object": lambda: Record([1]),
+    "an object of an extension module": lambda: random.Random(1),
 }
 NESTS = {
     "a list": lambda: [1, "a", None, 2.5, b"b", dt.date(2024, 1, 1), Decimal(3)],
@@ -116,6 +119,27 @@ NESTS = {
     "constants that are kept": lambda: [keep("a" * 99), keep(Decimal(3))],
     "attributes of an object": lambda: vars(Record([1])),
     "nothing": dict,
+    "an object": lambda: Record([1]),
+    "an object whose dictionary was looked at": lambda: keep_of(Record([1]), lambda record: len(vars(record))),
+    "an object that looked at its dictionary, inside": lambda: [keep_of(Record([1]), lambda record: len(vars(record)))],
+    "objects": lambda: [Record([1]), Record({"a": Record([2])})],
+    "objects as keys": lambda: {Record([1]): 1},
+    "objects in a set": lambda: {Record([1])},
+    "objects with slots": lambda: [Slots(1, [2]), MoreSlots(Slots(1, 2), Record([3]))],
+    "objects with arrays": lambda: [Record(np.zeros(9)), Slots(np.zeros(9), {"c": np.ones(2)})],
+    "objects of a type with an odd module": lambda: [type("Odd", (), {"__module__": None})()],
+    "objects of a class with a metaclass": lambda: [Meta(), Meta()],
+    "members of an enumeration": lambda: [Colour.RED, Record(Colour.RED)],
+    "named tuples": lambda: [Point(1, "a"), keep(Point(2, "b"))],
+    "named tuples with lists": lambda: [Point(1, ["a"])],
+    "a list in a tuple": lambda: [([1],), ([2], ())],
+    "a list in tuples in tuples": lambda: [(1, (2, [3]))],
+    "containers of the standard library": lambda: [OrderedDict(a=[1]), defaultdict(list, a=[1]), Counter("ab"), deque([[1]])],
+    "a subclass": lambda: Names(["a"]),
+    "a subclass with attributes": lambda: Names([["a"]], owner=Record([1])),
+    "a namespace": lambda: SimpleNamespace(items=[1], record=Record([2])),
+    "numbers of numpy": lambda: {"rmse": np.float64(0.5), "n": keep(np.int64(3))},
+    "a time of pandas": lambda: [keep(pd.Timestamp("2024-01-01")), pd.NaT],
 }
 SHARED_NESTS = {
     "a list that is kept": lambda: keep([1]),
@@ -126,15 +150,32 @@ SHARED_NESTS = {
     "a set that a weak reference leads to": lambda: keep_of({1}, weakref.ref),
     "something deep that is kept": lambda: {"a": [{"b": [1, keep([2])]}]},
     "a list in a tuple that is kept": lambda: [keep(([1],))],
-    "a list in a tuple": lambda: [([1],)],
+    "a list in a tuple that is kept, beside others": lambda: [([2],), (1, keep(([1],)))],
+    "a list that is kept, in a tuple": lambda: [(keep([1]),)],
     "one list in two places": lambda: [[1]] * 2,
     "a cycle": lambda: (cycle := [[]], cycle[0].append(cycle[0])) and cycle,
     "an array that is kept": lambda: {"a": keep(np.zeros(9))},
     "an array and a view of it": lambda: [array := np.zeros(9), array[1:]],
     "a frame over an array": lambda: [pd.DataFrame(keep(np.zeros((9, 3))), copy=False)],
-    "objects": lambda: [Record([1])],
-    "objects as keys": lambda: {Record([1]): 1},
-    "objects in a set": lambda: {Record([1])},
+    "an object that is kept": lambda: [keep(Record([1]))],
+    "an object whose items are kept": lambda: Record(keep([1])),
+    "an object with slots whose items are kept": lambda: [MoreSlots(1, keep([2]))],
+    "an object whose dictionary is kept": lambda: keep_of(Record([1]), vars),
+    "an object whose dictionary is kept, inside": lambda: [keep_of(Record([1]), vars)],
+    "an object whose method is kept": lambda: keep_of(Record([1]), lambda record: record.count),
+    "an object with a method of another": lambda: Record(keep(Record([1])).count),
+    "an object that a weak reference leads to": lambda: keep_of(Record([1]), weakref.ref),
+    "an object inside that a weak reference leads to": lambda: keep_of([Record([1])], lambda records: weakref.ref(records[0])),
+    "an object that refers to itself": lambda: (record := Record([1]), record.items.append(record)) and record,
+    "an object with an iterator over its items": lambda: with_iterator(Record([1])),
+    "an object over an array": lambda: Record(keep(np.zeros(9))),
+    "an object with a view": lambda: Record(np.zeros(9)[1:]),
+    "an object in a named tuple that is kept": lambda: [keep(Point(1, Record([1])))],
+    "a subclass whose attribute is kept": lambda: Names(["a"], owner=keep(Record([1]))),
+    "a container of the standard library that is kept": lambda: [keep(deque([[1]]))],
+    "a default that is made by an object": lambda: defaultdict(Record([1]).count),
+    "an instance of a subclass of an extension type": lambda: [Draws(1)],
+    "a frame in an object, over an array": lambda: Record(pd.DataFrame(keep(np.zeros((9, 3))), copy=False)),
     "attributes of an object that is kept": lambda: vars(keep(Record([1]))),
     "attributes of such an object, inside": lambda: [vars(keep(Record([1])))],
     "attributes of an object that are shared": lambda: vars(Record(keep([1]))),
@@ -142,9 +183,6 @@ SHARED_NESTS = {
     "a slice of objects": lambda: [slice([1])],
     "a frame in a weak dictionary": lambda: keep_of([frame()], lambda tables: weakref.WeakValueDictionary(cached=tables[0])),
     "objects of a type without a hash": lambda: [Unhashable("Odd", (), {})()],
-    "objects of a type with an odd module": lambda: [type("Odd", (), {"__module__": None})()],
-    "a subclass": lambda: OrderedDict(a=1),
-    "a subclass inside": lambda: [OrderedDict(a=1)],
 }
 
 
@@ -159,6 +197,64 @@ class Record:
     """An object whose attribute can be changed."""
 
     items: list
+
+    def count(self):
+        """Return the number of items."""
+        return len(self.items)
+
+
+class Slots:
+    """An object without a dictionary."""
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+
+class MoreSlots(Slots):
+    """An object whose slots are those of two classes, with a private one that is empty."""
+
+    __slots__ = ("__private", "__weakref__")
+
+
+class Registered(type):
+    """A class of classes."""
+
+
+class Meta(metaclass=Registered):
+    """A class whose own class is not `type`."""
+
+
+class Colour(Enum):
+    """Constants."""
+
+    RED = "red"
+
+
+class Names(list):
+    """A list with an attribute."""
+
+    def __init__(self, items, owner=None):
+        super().__init__(items)
+        self.owner = owner
+
+
+class Draws(random.Random):
+    """A class of Python code whose base has memory of its own."""
+
+
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: int
+    name: object
+
+
+def with_iterator(record):
+    """Give a record an iterator over its items."""
+    record.at = iter(record.items)
+    return record
 
 
 def is_claimed(make):
