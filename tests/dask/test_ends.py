@@ -103,6 +103,28 @@ def test_ctrl_c_frees_the_worker(begin, cluster, client):
     wait_for(lambda: tasks(client) == ([], []))
 
 
+def test_an_interrupt_while_the_runner_closes_leaves_no_connection(cluster, monkeypatch):
+    """The runner's own client, and with it a cluster that the runner has started, is closed nevertheless."""
+    sync = distributed.Client.sync
+
+    def interrupted(client, function, *arguments, **options):
+        if getattr(function, "__func__", None) is DaskPool._close:
+            raise KeyboardInterrupt
+        return sync(client, function, *arguments, **options)
+
+    before = {thread.ident for thread in threading.enumerate()}
+    with DaskRunner(cluster.address) as runner:
+        runner.run(Pipeline([node(os.getpid, None, "pid")]), Catalog())
+        loops = [each for each in threading.enumerate() if each.ident not in before and each.name == "IO loop"]
+        monkeypatch.setattr(distributed.Client, "sync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.close()
+    assert loops
+    for each in loops:
+        each.join(DEADLINE)
+        assert not each.is_alive()
+
+
 @pytest.mark.usefixtures("restore_hangup")
 @pytest.mark.parametrize(("owner", "name", "call"), [(Executor, "_accept", 300), (DaskPool, "_handle_fact", 300)])
 def test_an_interrupt_loses_no_report(client, monkeypatch, tmp_path, owner, name, call):

@@ -217,10 +217,12 @@ class DaskPool:
         busy = [link for link in self._links if link.is_busy] if kill else []
         if busy:
             self._before_kill()
-        self._client.sync(self._close, busy)
-        self._links.clear()
-        self.scaling.end()
-        self._closed()
+        try:
+            self._client.sync(self._close, busy)
+        finally:  # Ctrl-C, or the application has closed the client
+            self._links.clear()
+            self.scaling.end()
+            self._closed()
 
     async def _close(self, busy: list[Link]) -> None:
         await asyncio.gather(*(link.kill(if_idle=False) for link in busy), return_exceptions=True)
