@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -203,22 +204,25 @@ def gather_results(
     identify = getattr(catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
     known = decisions.last_outputs if decisions is not None else {}
     results = [(dataset, plan.datasets[dataset]) for dataset in plan.results]
-    for dataset, planned in results:
-        handle = detach(dataset)
-        if planned.in_memory and handle is None and decisions is not None:
-            continue  # its node did not run, because a resumed run had made it
-        names[planned.name] = None
-        if planned.in_memory:
-            if handle is not None:
-                handles[planned.name] = handle
-        elif identify is not None:
-            if handle is not None:  # the worker that saved the file identified it
-                identity = handle.load()
-                handle.close()
-            else:  # its node was up to date, or the worker was lost before it could report: take the file's identity now
-                identity = _untouched_file(catalog, known.get(planned.name)) or identify(planned.name)
-            if identity is not None:
-                identities[planned.name] = identity
+    with ExitStack() as on_error:
+        on_error.callback(_close_all, handles)  # if a temporary file was deleted, for example
+        for dataset, planned in results:
+            handle = detach(dataset)
+            if planned.in_memory and handle is None and decisions is not None:
+                continue  # its node did not run, because a resumed run had made it
+            names[planned.name] = None
+            if planned.in_memory:
+                if handle is not None:
+                    handles[planned.name] = handle
+            elif identify is not None:
+                if handle is not None:  # the worker that saved the file identified it
+                    identity = handle.load()
+                    handle.close()
+                else:  # its node was up to date, or the worker was lost before it could report: take the file's identity now
+                    identity = _untouched_file(catalog, known.get(planned.name)) or identify(planned.name)
+                if identity is not None:
+                    identities[planned.name] = identity
+        on_error.pop_all()
     result = RunResult(run_id, catalog, tuple(names), handles, identities)
     for _dataset, planned in results:
         if planned.declared and planned.in_memory and planned.name in names:

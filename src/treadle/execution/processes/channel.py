@@ -259,14 +259,14 @@ class Channel:
         except OSError as exc:
             msg = "the other process has closed the connection or has ended"
             raise ChannelClosedError(msg) from exc
-        if message_flags & _TRUNCATED:
-            msg = "this process may not open more files (ulimit -n), so it cannot receive a value that another process sent"
-            raise OSError(errno.EMFILE, msg)
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors = array.array("i")
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
                 self._descriptors.extend(descriptors)
+        if message_flags & _TRUNCATED:  # `close` closes those that have arrived
+            msg = "this process may not open more files (ulimit -n), so it cannot receive a value that another process sent"
+            raise OSError(errno.EMFILE, msg)
         if not data:
             msg = "the other process has closed the connection"
             raise ChannelClosedError(msg)

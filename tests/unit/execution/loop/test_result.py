@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from treadle import Catalog, Dataset, Pipeline, RunResult, SequentialRunner, node
 from treadle.errors import DatasetError
+from treadle.execution.loop.result import gather_results
 from treadle.execution.protocol.handles import Inline, LocalValue
 from treadle.execution.values.budget import Budget
 from treadle.execution.values.transfer import publish
@@ -118,3 +120,18 @@ def test_results_of_nodes_that_are_up_to_date(tmp_path, *, runs_another):
     (tmp_path / "a.txt").write_text("changed")
     with pytest.raises(DatasetError, match=r"'a' of the run .* was written again"):
         results[1]["a"]
+
+
+def test_values_of_a_run_whose_results_cannot_be_gathered_are_closed(tmp_path):
+    """Such as one whose temporary file was deleted: the files of the other values do not stay open."""
+    before = open_files()
+    plan = SimpleNamespace(datasets=[SimpleNamespace(name=name, in_memory=True) for name in "ab"], results=(0, 1))
+
+    def detach(dataset):
+        if dataset == 1:
+            raise DatasetError("gone", dataset="b")
+        return publish(np.arange(200_000.0), str(tmp_path))
+
+    with pytest.raises(DatasetError, match="gone"):
+        gather_results("id", plan, Catalog(), detach)
+    assert open_files() == before

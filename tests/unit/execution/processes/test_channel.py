@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import resource
 import selectors
 import socket
 import threading
@@ -300,3 +301,23 @@ def test_waiting_until_something_has_arrived(ends):
     assert worker.wait_readable(10)
     assert worker.receive() == ("first", [])
     assert worker.wait_readable(0)  # it may have read the second message already
+
+
+def test_descriptors_that_arrived_are_closed_if_there_is_no_room_for_the_others():
+    """The kernel installs as many as fit; the message is lost."""
+    before = open_descriptors()
+    parent, worker = (Channel(sock, blocking=True) for sock in socket.socketpair())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    parent.send("files", [os.open(os.devnull, os.O_RDONLY) for _ in range(3)])
+    probe = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+    for fd in probe:
+        os.close(fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (sorted(probe)[1] + 1, limits[1]))  # room for two of them
+    try:
+        with pytest.raises(OSError, match="may not open more files"):
+            worker.receive()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for channel in (parent, worker):
+        channel.close()
+    assert open_descriptors() == before

@@ -158,12 +158,19 @@ class SegmentStore:
     def handles(self, datasets: Iterable[int]) -> list[tuple[int, Handle]]:
         """Return handles that can be sent; their descriptors belong to the message, and are closed after it was sent."""
         found: list[tuple[int, Handle]] = []
+        shared: list[int] = []
         with self._lock:
-            for dataset in datasets:
-                handle = self._handles[dataset]
-                if type(handle) not in IN_MESSAGE and handle.fd is not None:  # most values are
-                    handle = handle.with_descriptor(self._segments.share(handle.fd))
-                found.append((dataset, handle))
+            try:
+                for dataset in datasets:
+                    handle = self._handles[dataset]
+                    if type(handle) not in IN_MESSAGE and handle.fd is not None:  # most values are
+                        shared.append(fd := self._segments.share(handle.fd))
+                        handle = handle.with_descriptor(fd)
+                    found.append((dataset, handle))
+            except BaseException:  # this process may not open more files
+                for fd in shared:
+                    os.close(fd)
+                raise
         return found
 
     def spare(self, dataset: int) -> int | None:

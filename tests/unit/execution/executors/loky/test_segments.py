@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from treadle.execution.executors.loky import segments as module
 from treadle.execution.executors.loky.segments import Segments, leases_work
+from treadle.execution.executors.loky.store import SegmentStore
 from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.values.transfer import publish
@@ -143,3 +146,25 @@ def test_only_values_with_their_own_memory_are_counted(pool):
     pool.begin()
     pool.free(RemoteValue(1, 70))
     assert pool.budget.used() == 0
+
+
+def test_a_message_without_room_for_all_its_descriptors_leaves_none_open(tmp_path, monkeypatch):
+    """The process may not open more files, so the message is not sent."""
+    store = SegmentStore(str(tmp_path), 1, 1 << 30)
+    store.begin(SimpleNamespace(plan=SimpleNamespace(datasets=()), copy_mode=None))
+    shared, share = [], Segments.share
+
+    def share_once(segments, fd):
+        if shared:
+            raise OSError(errno.EMFILE, "Too many open files")
+        shared.append(share(segments, fd))
+        return shared[0]
+
+    monkeypatch.setattr(Segments, "share", share_once)
+    for dataset in (0, 1):
+        store.put(dataset, ARRAY + dataset)
+    with pytest.raises(OSError, match="Too many open files"):
+        store.handles([0, 1])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(shared[0])
+    store.close()
