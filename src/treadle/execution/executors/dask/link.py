@@ -212,6 +212,16 @@ class Link:
             code: the project's code.
             folders: folders that the worker must see, each with the name of a dataset that has a file there.
         """
+        try:
+            ended = await self._serve(project, code, folders)
+        except Exception:  # a defect, which asyncio logs: the run must not wait for this worker for ever
+            self.close()
+            self._notify(self, Ended(None))
+            raise
+        self._notify(self, ended)
+
+    async def _serve(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> Ended:
+        """Set the worker up and pass on what it reports; return how it ended."""
         reason: str | None = None
         try:
             await self._open(project, code, folders)
@@ -229,9 +239,8 @@ class Link:
         self.close()
         if self._blackboard is not None and has_died:
             content = await self._blackboard.read(partial(remote, self._client))
-            self._notify(self, Ended(None, content, await self._ask_nanny(self._blackboard.nanny)))
-        else:
-            self._notify(self, Ended(reason))
+            return Ended(None, content, await self._ask_nanny(self._blackboard.nanny))
+        return Ended(reason)
 
     async def _ask_nanny(self, address: str | None) -> Exit:
         """Return how the worker's process ended."""
