@@ -1,6 +1,6 @@
 """Prepare a run: select its nodes, and read the configuration and the catalog that they use.
 
-State: none. Neighbours: `running.py` executes what was prepared, `preview.py` shows what would run.
+State: none. Neighbours: `running.py` executes what was prepared, `status.py` says which nodes would run.
 """
 
 from __future__ import annotations

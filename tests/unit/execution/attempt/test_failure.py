@@ -117,6 +117,7 @@ class ShowsLockError(Exception):
         UnpicklableError("x"),
         ComesBackAsAnotherError("x"),
         ForgetfulError("remembered"),
+        ExitsError("x"),
         OddError("a", code=7),
         OddOSError("/nowhere", tried=3),
         OddError(threading.Lock(), code=7),

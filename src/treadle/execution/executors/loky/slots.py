@@ -117,11 +117,6 @@ class SlotPool:
             self._files = files.pop_all()
 
     @property
-    def scratch_path(self) -> str:
-        """Path of the pool's scratch directory."""
-        return self._scratch.path
-
-    @property
     def is_open(self) -> bool:
         """True in the process that made the pool, until it is closed."""
         return not self._closed and os.getpid() == self._owner
