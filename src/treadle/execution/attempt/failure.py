@@ -5,6 +5,7 @@ Runs wherever nodes run; `restore_exception` runs in the parent. State: none.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import traceback
@@ -100,8 +101,7 @@ def format_user_traceback(exc: BaseException) -> str:
     try:
         summary = traceback.TracebackException.from_exception(exc, compact=True)
         for part in _chain(summary):
-            kept = [frame for frame in part.stack if not _is_framework_code(frame.filename)]
-            part.stack = traceback.StackSummary.from_list(kept)
+            part.stack = traceback.StackSummary.from_list(_user_frames(part.stack))
         return "".join(summary.format())
     except KeyboardInterrupt:
         raise
@@ -119,6 +119,17 @@ def _chain(summary: traceback.TracebackException) -> Iterator[traceback.Tracebac
         seen.add(id(part))
         yield part
         pending += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
+
+
+def _user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """Return the frames that are not Treadle's or pluggy's, nor those of contextlib in which they enter a context manager."""
+    kept = []
+    hidden = False
+    for frame in stack:
+        hidden = _is_framework_code(frame.filename) or (hidden and frame.filename == contextlib.__file__)
+        if not hidden:
+            kept.append(frame)
+    return kept
 
 
 def _is_framework_code(filename: str) -> bool:

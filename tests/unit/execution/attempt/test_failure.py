@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import pickle
 import sys
@@ -203,6 +204,28 @@ def test_our_own_frames_are_hidden():
     assert "/treadle/execution/" not in text
     assert "/treadle/pipeline/" not in text
     assert error.value.__cause__.__traceback__ is not None
+
+
+def test_context_managers_that_we_enter_are_hidden(tmp_path):
+    """Frames of contextlib are hidden where Treadle saves a file, and shown where the user enters a context manager."""
+    (tmp_path / "file").touch()
+    catalog = Catalog.from_config({"a": {"type": "json.JSONDataset", "filepath": str(tmp_path / "file" / "a.json")}})
+    with pytest.raises(NodeError) as error:
+        SequentialRunner().run(Pipeline([node(lambda: 1, None, "a")]), catalog)
+    assert "contextlib.py" not in error.value.failure.traceback
+
+    @contextlib.contextmanager
+    def users_manager():
+        raise ValueError("mine")
+        yield
+
+    def users_function():
+        with users_manager():
+            pass
+
+    text = format_user_traceback(caught(users_function))
+    assert text.count("contextlib.py") == 1
+    assert text.index("users_function") < text.index("contextlib.py") < text.index("in users_manager")
 
 
 def test_an_exit_is_a_failure():
