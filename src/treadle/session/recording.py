@@ -85,6 +85,8 @@ class Recording:
     @property
     def can_resume(self) -> bool:
         """Whether a later session can continue this one from its record."""
+        if self._live is not None and not self._live.is_in_store:  # for example because the disk is full
+            return False
         return self.saves and self._problem is None and hasattr(self.store, "successes_of")
 
     def past_seconds(self) -> Mapping[str, float]:

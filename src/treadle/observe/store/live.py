@@ -96,6 +96,8 @@ class LiveRecord:
         self._has_warned = False
         self._next_try = 0.0
         self._next_heartbeat = 0.0
+        self.is_in_store = False
+        """Whether the session has been written, though perhaps not its newest changes."""
 
     def begin_run(self, recorder: RunRecorder, problem: Exception | None = None) -> None:
         """Write the rows of a run, and of the session if this is its first run, and go on in the background.
@@ -209,6 +211,7 @@ class LiveRecord:
         except BaseException:
             self._writer.forget()  # the next write has to be of the whole record, because these changes are not returned again
             raise
+        self.is_in_store = True
         return True
 
     def _warn(self, cause: object) -> None:
