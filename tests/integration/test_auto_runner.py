@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import multiprocessing
 import os
 import time
+import weakref
 
 import pytest
 
@@ -95,6 +98,23 @@ def test_a_kept_runner_keeps_its_workers():
     for pid in first | second:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_closing_it_in_a_forked_child_frees_nothing_of_the_parent():
+    """The child keeps the runners that it has inherited, as other runners keep executors: nothing of theirs is finalized."""
+
+    def close(runner):
+        inherited = [weakref.ref(each) for each in runner._runners.values()]
+        runner.close()
+        gc.collect()
+        os._exit(0 if inherited and all(each() is not None for each in inherited) else 3)
+
+    with AutoRunner(2, "fork") as runner:
+        runner.run(SMALL, Catalog(), past_runs=lambda: [LONG])
+        child = multiprocessing.get_context("fork").Process(target=close, args=(runner,))
+        child.start()
+        child.join(20)
+    assert child.exitcode == 0
 
 
 def test_a_runner_that_ran_before_keeps_its_workers_too():

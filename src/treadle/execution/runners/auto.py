@@ -170,9 +170,10 @@ class AutoRunner(Runner):
 
     def close(self) -> None:
         """Stop the workers, if any; the runner can be used again."""
-        if self._process == os.getpid():
-            for runner in self._runners.values():
-                runner.close()
+        if self._process != os.getpid():
+            self._discard_inherited()
+        for runner in self._runners.values():
+            runner.close()
         self._runners = {}
         super().close()
 
