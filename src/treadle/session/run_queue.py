@@ -45,6 +45,11 @@ class RunQueue:
                 self._thread.start()
             self._changed.notify_all()
 
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether this is called in the thread that runs the runs."""
+        return threading.current_thread() is self._thread
+
     def close(self, *, cancel: bool = False) -> None:
         """Wait for all runs, and end the thread.
 

@@ -257,7 +257,16 @@ class ServiceSession:
 
         Args:
             cancel: cancel the submitted runs first.
+
+        Raises:
+            SessionError: called by a done callback or a node, in the thread that executes the submitted runs.
         """
+        if self._queue.is_own_thread:
+            msg = (
+                "A done callback or a node cannot close the service session, because the thread that calls it executes the "
+                "submitted runs, and closing waits for them. Close it in another thread."
+            )
+            raise SessionError(msg, session_id=self._facts.session_id)
         with self._changed:
             self._closed = True
         self._queue.close(cancel=cancel)

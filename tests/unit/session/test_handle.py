@@ -241,6 +241,17 @@ def test_a_callback_that_raises_stops_nothing(caplog):
     assert "done callback of the run run 0" in caplog.text
 
 
+def test_a_callback_cannot_close_the_service(project, service, caplog):
+    """It would wait for its own thread. The service stays open."""
+    handle = service.submit("blocked", extra_params={"factor": 1})
+    handle.add_done_callback(lambda _handle: service.close())
+    (project / "gate").touch()
+    assert service.submit(extra_params={"factor": 2}).result()["scaled"] == 8
+    assert handle.status == "succeeded"
+    assert "Close it in another thread" in caplog.text
+    assert service.submit(extra_params={"factor": 3}).result()["scaled"] == 12
+
+
 def test_a_forked_child_runs_what_it_submits_itself():
     """It has a thread of its own, and leaves the runs that it inherited to its parent: asking for their end is an error."""
     queue, gate, started, ran = RunQueue(), threading.Event(), threading.Event(), []
