@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop, SubmitLoop
+from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop, SeparateLoops, SubmitLoop
 
 if TYPE_CHECKING:
     from workloads import Workload
@@ -145,7 +145,8 @@ def engines(methods: list[str], workers: int, *, cold: bool = False) -> list[Any
         cold: whether the workers are started within each run.
     """
     there = [module for module in OPTIONAL if importlib.util.find_spec(module) is not None]
-    chosen: list[Any] = [PlainLoop(), Treadle("sequential", "-", workers), Treadle("thread", "-", workers)]
+    chosen: list[Any] = [PlainLoop(), SeparateLoops(workers)]
+    chosen += [Treadle("sequential", "-", workers), Treadle("thread", "-", workers)]
     for method in methods:
         chosen += [FuturesLoop(method, workers), Treadle("parallel", method, workers), TreadleUnlearned(method, workers)]
     chosen += [JoblibGenerations(workers)] if "joblib" in there else []

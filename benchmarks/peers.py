@@ -8,9 +8,29 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from concurrent.futures import Executor, Future
+    from multiprocessing.connection import Connection
 
-    from workloads import Workload
+    from workloads import Task, Workload
+
+
+def run_in_order(tasks: Collection[Task], sources: dict[str, Any], results: tuple[str, ...]) -> dict[str, Any]:
+    """Run tasks in order; a value is dropped after its last use, as a careful person would.
+
+    Args:
+        tasks: the tasks, in a topological order.
+        sources: the values that no task makes.
+        results: the names of the values to return.
+    """
+    last = {name: task.name for task in tasks for name in task.inputs}
+    data = dict(sources)
+    for task in tasks:
+        data[task.output] = task.func(*[data[name] for name in task.inputs])
+        for name in task.inputs:
+            if last[name] == task.name and name not in results:
+                data.pop(name, None)
+    return {name: data[name] for name in results}
 
 
 class PlainLoop:
@@ -28,17 +48,89 @@ class PlainLoop:
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Run the tasks in order; a value is dropped after its last use, as a careful person would."""
-        last = {name: task.name for task in workload.tasks for name in task.inputs}
-        data = dict(workload.sources)
-        for task in workload.tasks:
-            data[task.output] = task.func(*[data[name] for name in task.inputs])
-            for name in task.inputs:
-                if last[name] == task.name and name not in workload.results:
-                    data.pop(name, None)
-        return {name: data[name] for name in workload.results}
+        return run_in_order(workload.tasks, workload.sources, workload.results)
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+class SeparateLoops:
+    """A plain loop on each worker, over branches of its own: no engine with as many workers can do less work than this.
+
+    Nothing passes from one process to another. The last task, which takes the results of all branches, runs in this process, on
+    results that it has made in advance.
+    """
+
+    name = "separate loops"
+    method = "-"
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def refuses(self, workload: Workload) -> str | None:
+        """It takes branches that hand a value from task to task, and one last task."""
+        return None if workload.tasks[-1].name == "last" else ""
+
+    def start(self, workload: Workload) -> None:
+        """Start a process for each share of the branches."""
+        *branches, self._last = workload.tasks
+        names = self._last.inputs
+        self._inputs = list(run_in_order(branches, workload.sources, names).values())
+        context = multiprocessing.get_context("spawn")
+        self._ends, self._processes = [], []
+        for worker in range(self._workers):
+            end, other = context.Pipe()
+            share = names[worker :: self._workers]
+            own = _tasks_for(branches, share)
+            process = context.Process(target=_repeat_in_order, args=(other, own, workload.sources, share), daemon=True)
+            process.start()
+            self._ends.append(end)
+            self._processes.append(process)
+        self.warm()
+
+    def warm(self) -> None:
+        """Let every process do its share once."""
+        self._all_do()
+
+    def run(self, _workload: Workload) -> dict[str, Any]:
+        """Let each process run its branches, and run the last task."""
+        self._all_do()
+        return {self._last.output: self._last.func(*self._inputs)}
+
+    def _all_do(self) -> None:
+        for end in self._ends:
+            end.send("run")
+        for end in self._ends:
+            end.recv()
+
+    def close(self) -> None:
+        """End the processes."""
+        for end in self._ends:
+            end.close()
+        for process in self._processes:
+            process.join()
+        self._inputs = []
+
+
+def _tasks_for(tasks: list[Task], results: tuple[str, ...]) -> list[Task]:
+    """Return the tasks that results depend on, in the same order."""
+    needed = set(results)
+    for task in reversed(tasks):
+        if task.output in needed:
+            needed.update(task.inputs)
+    return [task for task in tasks if task.output in needed]
+
+
+def _repeat_in_order(end: Connection, tasks: list[Task], sources: dict[str, Any], results: tuple[str, ...]) -> None:
+    """Run tasks whenever the other end asks for it, until that is closed."""
+    while True:
+        try:
+            end.recv()
+        except EOFError:
+            return
+        kept = run_in_order(tasks, sources, results)
+        end.send("done")
+        del kept
 
 
 class FuturesLoop:

@@ -59,6 +59,29 @@ def test_an_engine_with_one_start_method_is_the_measure_of_all(benchmarks):
     assert found.met
 
 
+def test_the_parallel_runner_is_compared_with_loops_that_pass_nothing_on(benchmarks):
+    """No engine with as many workers can be faster; the goal stands beside that of dask."""
+    seconds = {"treadle_parallel__fork": 1.1, "dask__spawn": 1.3, "separate_loops": 1.0}
+    dask, separate = verdict(benchmarks, STRINGS, **seconds)
+    assert (dask.by, dask.met) == ("dask", True)
+    assert (separate.by, separate.measured, separate.met) == ("separate loops", {"fork": 1.1}, True)
+
+
+def test_separate_loops_share_the_branches(benchmarks):
+    """Each of two processes runs its own; the last task has the results of all three. The work can be repeated."""
+    workload = benchmarks("workloads").records(branches=3, steps=1)
+    engine = benchmarks("peers").SeparateLoops(2)
+    assert engine.refuses(workload) is None
+    assert engine.refuses(benchmarks("workloads").chain(3)) == ""
+    engine.start(workload)
+    try:
+        processes = list(engine._processes)
+        assert [workload.expected(engine.run(workload)) for _ in range(2)] == [True, True]
+    finally:
+        engine.close()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
 def test_a_missed_goal_is_marked_in_the_summary(benchmarks):
     """The cell has the figure of the slowest start method, and the goal."""
     work = "1,000 no-ops"
@@ -190,7 +213,7 @@ def test_peaks_are_measured_without_timing(benchmarks):
 def test_the_goals_say_which_engines_they_compare(benchmarks):
     """For frames these are dask and Treadle's runners beside the plain loop."""
     compared = benchmarks("goals").compared(STRINGS)
-    assert {"plain loop", "dask", "treadle parallel", "treadle dask"} <= compared
+    assert {"plain loop", "separate loops", "dask", "treadle parallel", "treadle dask"} <= compared
     assert not {"futures loop", "joblib"} & compared
 
 

@@ -66,9 +66,11 @@ def _claim_parts(value: Any) -> bool:
     """Check that whatever can be changed in an object that nothing else references is referenced there only, at any depth."""
     if not has_visible_references(type(value)):
         return False
-    level = [value]
+    level, visible = [value], {type(value)}
     while level:
-        if any(map(weakref.getweakrefcount, level)) or not _own_dictionaries(level):
+        if any(kind.__weakrefoffset__ for kind in visible) and any(map(weakref.getweakrefcount, level)):
+            return False
+        if any(kind.__dictoffset__ for kind in visible) and not _own_dictionaries(level):
             return False
         parts = gc.get_referents(*level)
         types = set(map(type, parts))
