@@ -99,7 +99,13 @@ class _Commands(SuggestingGroup):
                     formatter.write_dl(list(rows.items()))
 
     def invoke(self, ctx: click.Context) -> None:
-        super().invoke(ctx)  # discard the return value, so that an int can only be the exit code of `click.Exit`
+        try:
+            super().invoke(ctx)  # discard the return value, so that an int can only be the exit code of `click.Exit`
+        except TreadleError as error:
+            from treadle.cli.kedro_projects import add_kedro_command
+
+            add_kedro_command(error, ctx.invoked_subcommand)
+            raise
 
     @staticmethod
     def _own(ctx: click.Context) -> Mapping[str, click.Command]:

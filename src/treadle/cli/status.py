@@ -14,12 +14,10 @@ from treadle.cli import completion, options
 from treadle.cli.options import names
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_names, join_params
-from treadle.errors import TreadleError
 from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from treadle.session.status import RunStatus
 
@@ -167,25 +165,10 @@ def _status_of_treadle(
     context: click.Context, *, env: str | None, conf_source: str | None, params: Mapping[str, Any] | None, **arguments: Any
 ) -> RunStatus:
     from treadle.cli.location import check_environment, enter_any_project, session_class
-    from treadle.session.running import add_note
 
     path = enter_any_project(context)
     check_environment(path, env, conf_source)
-    try:
-        # It is never closed, so nothing is recorded.
-        session = session_class().create(path, env=env, extra_params=params, conf_source=conf_source)
-        status: RunStatus = session.status(**arguments)
-    except TreadleError as exc:
-        if _is_of_kedro(path):
-            note = (
-                "pyproject.toml has a table [tool.kedro]. In a Kedro project, this command is "
-                f"`kedro treadle {context.info_name}`."
-            )
-            add_note(exc, note)
-        raise
+    # It is never closed, so nothing is recorded.
+    session = session_class().create(path, env=env, extra_params=params, conf_source=conf_source)
+    status: RunStatus = session.status(**arguments)
     return status
-
-
-def _is_of_kedro(path: Path | None) -> bool:
-    file = path / "pyproject.toml" if path is not None else None
-    return file is not None and file.is_file() and "[tool.kedro]" in file.read_text(encoding="utf-8", errors="replace")

@@ -160,7 +160,7 @@ def _parse(text: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def _is_kedro(file: Path) -> bool:
+def is_kedro(file: Path) -> bool:
     """Return whether a pyproject.toml belongs to a Kedro project."""
     try:
         return "[tool.kedro]" in file.read_text(encoding="utf-8")
@@ -182,7 +182,7 @@ def _not_found(root: Path, file: Path) -> ProjectNotFoundError:
         problem = f"{root} has no {CONFIG_FILE}, so it is not a Treadle project."
     if above is not None:
         hint = f"A folder above it is a project: {above}."
-    elif _is_kedro(file):
+    elif is_kedro(file):
         hint = (
             "It is a Kedro project: run it on Treadle's workers with `kedro run --runner=treadle.kedro.ParallelRunner` "
             "(see docs/kedro.md)."
