@@ -453,25 +453,22 @@ class Session:
                 masked_exception(exc)
                 recorded = masked_error(exc)
                 self._run_error = exc
-                # No command line can pass a program's values, so a run with inputs gets no resume command.
-                if not inputs:
-                    from treadle.session.resume import add_resume_command
-
-                    add_resume_command(
-                        exc,
-                        request,
-                        versions,
-                        recorder.resume_from,
-                        self._facts,
-                        self._project,
-                        is_recorded=self._recording.can_resume,
-                    )
+                if not inputs:  # no command line can pass a program's values
+                    self._add_resume_command(exc, request, versions, recorder.resume_from)
             raise
         finally:
             with signals_wait(sys.exc_info()[1]):
                 recorder.note_versions(versions.loaded)
                 self._recording.end_run(recorder, outcome, recorded)
         return result
+
+    def _add_resume_command(
+        self, error: BaseException, request: RunRequest, versions: RunVersions, first_nodes: tuple[str, ...]
+    ) -> None:
+        from treadle.session.resume import add_resume_command
+
+        is_recorded = self._recording.can_resume
+        add_resume_command(error, request, versions, first_nodes, self._facts, self._project, is_recorded=is_recorded)
 
     def _close(self, error: BaseException | None) -> None:
         self._run_error = None

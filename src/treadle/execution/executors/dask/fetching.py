@@ -32,7 +32,7 @@ async def read_value(rpc: Any, handle: ClusterValue, run: int, dataset: int) -> 
         dataset: its index.
 
     Raises:
-        ValueGoneError: it cannot be had.
+        ValueGoneError: the value was lost, or its worker cannot be reached.
     """
     try:
         answer = await getattr(rpc(handle.address), FETCH)(pool=handle.pool, run=run, dataset=dataset)
@@ -95,7 +95,7 @@ class InputFetcher:
             fetch.cancel()
 
     async def _fetch(self, run: HostedRun, number: int, dataset: int, handle: ClusterValue) -> str | None:
-        """Read a value; return why it cannot be had, None if it is here."""
+        """Read a value; return why that failed, None if it is here."""
         try:
             run.add_fetched(dataset, await read_value(self._rpc, handle, number, dataset))
         except ValueGoneError as exc:

@@ -331,7 +331,7 @@ class Link:
                 await getattr(worker, KILL)(pool=self._pool, if_idle=if_idle)
 
     async def remove_blackboard(self) -> None:
-        """Remove the file of a worker whose process has ended, or ends now, and that nobody asks about."""
+        """Remove the blackboard of a worker that has ended, or ends now, without using its content."""
         if self._blackboard is not None:
             await self._blackboard.read(partial(remote, self._client))
 

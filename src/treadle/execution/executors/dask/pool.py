@@ -240,7 +240,7 @@ class DaskPool:
     # --- values ----------------------------------------------------------------------------------------------------------
 
     def read(self, handle: ClusterValue, dataset: int) -> PickledValue | None:
-        """Read a value from its worker, for a node of the main process; None if it cannot be had, and the worker is given up.
+        """Read a value from its worker, for a node of the main process; None if it was lost: the worker is then given up.
 
         Args:
             handle: where it is.
