@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from treadle.execution.attempt.context import Steps, Times
 from treadle.execution.attempt.hooks import log_failed_error_hook
+from treadle.execution.processes.safe_points import is_interrupt
 from treadle.hooks import plugin_at_fault
 from treadle.hooks.registered import CATALOG_HOOKS
 
@@ -44,7 +45,7 @@ class KedroAttemptStrategy:
         hooks: Kedro's hook manager; None if there are no hooks.
         run_id: the run id that hooks receive.
         is_async: load inputs and save outputs in threads.
-        interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, rather than raised by the node's own code.
+        interruptible: whether an interrupt ends the run (Ctrl-C, for example); otherwise it is the failure of the node.
         state_writer: writes the data that plugins collect in this process to a file; None in the main process.
         tracing: makes the span of a node the current one while its function runs; None if the run is not traced.
     """
@@ -307,4 +308,4 @@ class KedroAttemptStrategy:
             log_failed_error_hook(_logger, self._hooks, "on_node_error", broken, f"node '{node.name}'")
 
     def _is_interrupt(self, exc: BaseException) -> bool:
-        return self._interruptible and isinstance(exc, KeyboardInterrupt)
+        return self._interruptible and is_interrupt(exc)

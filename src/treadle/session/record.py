@@ -67,7 +67,8 @@ def outcome_of(error: BaseException | None, runs: Sequence[RunRecord]) -> Outcom
     Returns:
         The outcome; None if nothing ran and nothing failed. `sys.exit()` without an error code is not a failure.
     """
-    if isinstance(error, (KeyboardInterrupt, RunCancelledError)):
+    exits_interrupted = isinstance(error, SystemExit) and bool(runs) and runs[-1].outcome is Outcome.INTERRUPTED
+    if exits_interrupted or isinstance(error, (KeyboardInterrupt, RunCancelledError)):
         return Outcome.INTERRUPTED
     if is_failure(error):
         return Outcome.FAILED

@@ -73,7 +73,7 @@ def add_resume_command(
         error.resume = command
         if MASK in command:
             add_note(error, _SECRETS_LEFT_OUT)
-    elif isinstance(error, (KeyboardInterrupt, RunError, RunnerError)):
+    elif isinstance(error, (KeyboardInterrupt, SystemExit, RunError, RunnerError)):
         add_note(error, f"\nResume the run from here with:\n  {command}")
         if MASK in command:
             add_note(error, _SECRETS_LEFT_OUT)

@@ -556,6 +556,7 @@ def test_an_application_that_exits_at_sigterm(make_project) -> None:
     assert isinstance(dict(calls_of())["on_pipeline_error"], SystemExit)
     record = stored(root, session)
     assert (record.runs[0].outcome, record.runs[0].error.message) == (Outcome.INTERRUPTED, "3")
+    assert record.outcome is Outcome.INTERRUPTED
 
 
 def test_an_application_keeps_its_sigterm_handler(make_project) -> None:

@@ -17,6 +17,7 @@ from treadle.execution.attempt.failure import add_node_name, record_failure
 from treadle.execution.attempt.hooks import call_hook, hook_at_fault, node_arguments, override_inputs, report_error
 from treadle.execution.attempt.saving import confirm, save_chunks, save_outputs
 from treadle.execution.attempt.seeding import seeded
+from treadle.execution.processes.safe_points import is_interrupt
 from treadle.execution.values.pickling import ATOMS
 from treadle.named_tuple import new_record
 from treadle.pipeline.typed import typed_inputs
@@ -62,7 +63,8 @@ def attempt_node(
 
     Raises:
         AttemptFailedError: the node's function, a dataset or a hook raised, or the node called `sys.exit`.
-        KeyboardInterrupt: the user pressed Ctrl-C, and the context is interruptible.
+        KeyboardInterrupt: the user pressed Ctrl-C, and the context is interruptible. Or SystemExit, if the handler of a signal
+            raised it.
     """
     # The wall clock may be adjusted during the attempt, so durations come from the performance counter.
     if started is None:
@@ -88,7 +90,7 @@ def attempt_node(
         return times._replace(contents=tuple(sorted(steps.contents.values()))) if steps.contents else times
     except BaseException as exc:  # whatever a node or a library raises, SystemExit included, is the node's failure
         steps.end_if_forked(exc)
-        if context.interruptible and isinstance(exc, KeyboardInterrupt):
+        if context.interruptible and is_interrupt(exc):
             raise
         ended = time.perf_counter()
         failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(context, steps, exc))

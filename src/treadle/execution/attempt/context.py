@@ -46,7 +46,7 @@ class RunContext(NamedTuple):
     timeouts: Mapping[int, float]
     """Seconds that an attempt may take, by plan index, for the nodes that have a timeout."""
     interruptible: bool = False
-    """True if a KeyboardInterrupt is the user's Ctrl-C; False if only the node's own code can have raised it."""
+    """True if Ctrl-C interrupts the attempt; False if only the node's own code can have raised a KeyboardInterrupt."""
     is_async: bool = False
     """True if the inputs of a node are loaded concurrently by threads, and its outputs saved concurrently."""
     strategy: AttemptStrategy | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError
 from treadle.execution.attempt.failure import format_user_traceback
+from treadle.execution.processes.safe_points import is_interrupt
 from treadle.hooks.registered import implemented
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def report_error(context: RunContext, node: Node, steps: Steps, exc: BaseExcepti
     try:
         call_hook(context, steps, "on_node_error", error=exc, **node_arguments(context, node, steps.inputs))
     except BaseException as hook_error:  # the caller must see the node's failure; the hook's, SystemExit included, is only logged
-        if context.interruptible and isinstance(hook_error, KeyboardInterrupt):
+        if context.interruptible and is_interrupt(hook_error):
             raise
         log_failed_error_hook(_logger, context.hooks, "on_node_error", hook_error, f"node '{node.name}'")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report
-from treadle.execution.processes.safe_points import safe_point
+from treadle.execution.processes.safe_points import is_interrupt, safe_point
 from treadle.execution.protocol.messages import Failed, Finished, JobsReturned, Started
 from treadle.named_tuple import new_record
 from treadle.project.logging import node_here
@@ -112,7 +112,7 @@ def _keep_outputs(
         try:
             keep(made, dataset)
         except BaseException as exc:  # copying a value runs the code of its class
-            if context.interruptible and isinstance(exc, KeyboardInterrupt):
+            if context.interruptible and is_interrupt(exc):
                 raise
             index, *rest = job.nodes[position:]
             return failed_outside(run, index, started, exc, tuple(rest), dataset=context.dataset_names[dataset])
@@ -157,7 +157,7 @@ def _attempt_as(
         raise
     except BaseException as exc:  # an interrupt, or an error in the code of an exception while it was recorded
         _close_all(handles)
-        if context.interruptible and isinstance(exc, KeyboardInterrupt):
+        if context.interruptible and is_interrupt(exc):
             raise
         now = time.time()
         raise AttemptFailedError(record_failure(exc, phase="run"), now, now, exc) from exc

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 INTERRUPTS = (KeyboardInterrupt, SystemExit)
 """What handlers of these signals raise: Python's own and a session's raise the first, those of many applications the second."""
 
+_SIGNAL = "_treadle_signal"
+"""Attribute of a SystemExit that the handler of a signal raised."""
+
 REPEAT_SECONDS = 1.0
 """A signal does not wait if it arrives again this many seconds after the one that waits."""
 
@@ -113,8 +116,10 @@ class interrupts_at_safe_points:  # noqa: N801 - used like a function; a generat
         self._waiting.pop(number, None)
         try:
             self._handlers[number](number, frame)
-        except BaseException:
+        except BaseException as exc:
             self._raised = number
+            if isinstance(exc, SystemExit):
+                setattr(exc, _SIGNAL, number)
             # Code inside a safe point may handle the exception. This module, where a safe point begins and ends, does not.
             if not self._is_safe or (frame is not None and frame.f_globals is globals()):
                 self.has_interrupted = True
@@ -150,6 +155,15 @@ class safe_point:  # noqa: N801 - as above
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._block is not None:
             self._block.end_safe_point(error, was_safe=self._was_safe)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an exception that left a node of the main thread is an interrupt, and not the node's own failure.
+
+    Args:
+        error: the exception: a KeyboardInterrupt, or a SystemExit. The latter may also be the node's own call of `sys.exit`.
+    """
+    return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and hasattr(error, _SIGNAL))
 
 
 def _raise_all(numbers: list[int]) -> None:

@@ -7,16 +7,18 @@ import gc
 import os
 import signal
 import statistics
+import sys
 import tempfile
 import threading
 import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
 from treadle.errors import NodeError, RunnerError
-from treadle.events import NodeFinished
+from treadle.events import NodeFailed, NodeFinished, Outcome
 from treadle.execution.executors.executor import Executor
 from treadle.execution.packing import worker_spec as spec
 from treadle.io import Dataset
@@ -173,3 +175,25 @@ def test_a_nested_run_in_an_observer_is_an_error(tmp_path, caplog):
         assert "would wait for itself" in caplog.text
         assert seen == [False]
         assert runner.run(inner, Catalog({"x": "abc"}))["y"] == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "policy"),
+    [(SequentialRunner, None), (partial(ParallelRunner, 1, "fork"), NodePolicy(run_in="main"))],
+    ids=["sequential", "main"],
+)
+def test_a_signal_handler_that_exits_during_a_node_interrupts_the_run(make, policy):
+    """It is not the failure of the node, after which other nodes would go on: the program ends, as under other runners."""
+    nodes = [
+        node(partial(signal.raise_signal, signal.SIGTERM), None, "a", name="a", policy=policy),
+        node(int, "a", "b", name="b"),
+    ]
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    try:
+        with make() as runner, pytest.raises(SystemExit):
+            runner.run(Pipeline(nodes), Catalog(), observers=[seen.append], on_failure="continue")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen[-1].outcome is Outcome.INTERRUPTED
+    assert not any(isinstance(event, NodeFailed) for event in seen)
