@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import queue
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from treadle.errors import DatasetError
+from treadle.io import types
 from treadle.io.dataset import Dataset, capabilities_of
 from treadle.io.memory import MemoryDataset
 from treadle.io.types import KNOWN_TYPES, known_type, resolve_type
@@ -35,6 +42,29 @@ def test_our_short_names(name):
 def test_a_class_is_its_own_type():
     """A class may stand where a name could."""
     assert resolve_type(MemoryDataset, "x") is MemoryDataset
+
+
+def test_a_class_whose_module_another_thread_imports(package, monkeypatch):
+    """A thread waits for the import of a dataset's module that another thread has begun, instead of not finding the class."""
+    gate = SimpleNamespace(reached=threading.Event(), may_end=threading.Event())
+    monkeypatch.setitem(sys.modules, "a_gate", gate)
+    (package / "slow_types.py").write_text("import a_gate\na_gate.reached.set()\na_gate.may_end.wait(60)\nclass Slow: ...\n")
+    happened = queue.SimpleQueue()
+
+    def import_module(name):
+        happened.put("imports")
+        return importlib.import_module(name)
+
+    monkeypatch.setattr(types, "importlib", SimpleNamespace(import_module=import_module, util=importlib.util))
+    with ThreadPoolExecutor(2) as pool:
+        importing = pool.submit(importlib.import_module, "slow_types")
+        assert gate.reached.wait(60)
+        resolving = pool.submit(resolve_type, "slow_types.Slow", "x")
+        resolving.add_done_callback(lambda _future: happened.put("ends"))
+        first = happened.get(timeout=60)
+        gate.may_end.set()
+    assert first == "imports"
+    assert resolving.result() is importing.result().Slow
 
 
 def test_full_path(package):

@@ -27,8 +27,9 @@ _T = TypeVar("_T")
 def database_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """Return the classes of all errors that the database or its driver can raise in this process, and others."""
     names = {"sqlalchemy.exc": "SQLAlchemyError", "psycopg": "Error"}
-    imported = [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
-    return (sqlite3.Error, *imported, *others)
+    # While another thread imports a module, it lacks the class, and no error of that class can exist.
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names.items())
+    return (sqlite3.Error, *(kind for kind in found if kind is not None), *others)
 
 
 def retry_while_locked(busy_timeout: float, call: Callable[[], _T]) -> _T:
