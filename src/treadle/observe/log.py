@@ -30,7 +30,7 @@ class _Tally:
     def __init__(self, total: int = 0, started: float = 0.0) -> None:
         self.total = total
         self.started = started
-        self.done = 0
+        self.done: set[str] = set()  # without a node that runs again, because its value was lost with a worker
         self.skipped = 0
         self.reused: set[str] = set()
         self.ended_well = False
@@ -64,6 +64,7 @@ class LogObserver:
                 self._tally.reused.add(event.node)
             case NodeStarted():
                 self._tally.reused.discard(event.node)
+                self._tally.done.discard(event.node)
             case WorkerLost():
                 self._worker_lost(event)
             case RunFinished():
@@ -83,7 +84,7 @@ class LogObserver:
         self.logger.info("Running %s: %s runner%s%s%s.", nodes, event.runner, workers, method, chosen)
 
     def _node_finished(self, event: NodeFinished) -> None:
-        self._tally.done += 1
+        self._tally.done.add(event.node)
         self.logger.info(
             "%s %s: %.2f s on %s",
             self._count(),
@@ -133,28 +134,28 @@ class LogObserver:
 
     def _run_finished(self, event: RunFinished) -> None:
         tally = self._tally
-        seconds = event.at - tally.started
+        seconds, done = event.at - tally.started, len(tally.done)
         if not tally.total:
             return
         if event.outcome is Outcome.SUCCEEDED:
             reused = f", {len(tally.reused)} up to date" if tally.reused else ""
-            self.logger.info("Finished %d of %d nodes in %.2f s%s.", tally.done, tally.total, seconds, reused)
+            self.logger.info("Finished %d of %d nodes in %.2f s%s.", done, tally.total, seconds, reused)
         elif event.outcome is Outcome.INTERRUPTED:
-            self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished.", seconds, tally.done, tally.total)
+            self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished.", seconds, done, tally.total)
         elif tally.ended_well and len(event.failed) == 1:
-            left = tally.total - tally.done - 1
-            self.logger.info("Ended after %.2f s: %d of %d nodes finished, %d not run.", seconds, tally.done, tally.total, left)
+            left = tally.total - done - 1
+            self.logger.info("Ended after %.2f s: %d of %d nodes finished, %d not run.", seconds, done, tally.total, left)
         else:
             failed = f"{len(event.failed)} failed, " if event.failed else ""
             self.logger.error(
                 "Failed after %.2f s: %d of %d nodes finished, %s%d not run.",
                 seconds,
-                tally.done,
+                done,
                 tally.total,
                 failed,
-                tally.total - tally.done - len(event.failed),
+                tally.total - done - len(event.failed),
             )
 
     def _count(self) -> str:
         width = len(str(self._tally.total))
-        return f"[{self._tally.done:>{width}}/{self._tally.total}]"
+        return f"[{len(self._tally.done):>{width}}/{self._tally.total}]"

@@ -31,20 +31,28 @@ class RunProgress:
     workers: int = 1
     description: str = ""
     started: float = 0.0
-    done: int = 0
+    done_nodes: set[str] = field(default_factory=set)
+    """Nodes that have finished; a node that runs again, because its value was lost with a worker, is not among them meanwhile."""
     skipped: int = 0
     reused: set[str] = field(default_factory=set)
     """Nodes that did not run, because they are up to date."""
     failed: list[str] = field(default_factory=list)
     busy: dict[str, tuple[str, float]] = field(default_factory=dict)
     """The node that each busy worker runs and its start time, by label of the worker."""
+    finishes: int = 0
+    """How often a node has finished: more often than there are such nodes if some ran again."""
     busy_seconds: float = 0.0
-    """Total seconds of the finished nodes."""
+    """Total seconds of these."""
     unfinished_lines: dict[str, str] = field(default_factory=dict)
     """The current state of a line that a busy node overwrites repeatedly, such as a progress bar, by node."""
     finished: RunFinished | None = None
     ended_by: str | None = None
     """The node that ended the run with `sys.exit(0)`."""
+
+    @property
+    def done(self) -> int:
+        """The number of nodes that have finished."""
+        return len(self.done_nodes)
 
     def update(self, event: Event) -> None:
         """Apply one event of the run."""
@@ -55,10 +63,12 @@ class RunProgress:
                 self.description += f", {event.start_method}" if event.start_method else ""
             case NodeStarted():
                 self.reused.discard(event.node)
+                self.done_nodes.discard(event.node)
                 self.busy[event.worker] = (event.node, event.at)
             case NodeFinished():
                 self._remove_busy(event.worker, event.node)
-                self.done += 1
+                self.done_nodes.add(event.node)
+                self.finishes += 1
                 self.busy_seconds += event.at - event.started
             case NodeFailed():
                 self._remove_busy(event.worker, event.node)
@@ -86,9 +96,9 @@ class RunProgress:
         Returns:
             Seconds; None before the first node has finished.
         """
-        if not self.done:
+        if not self.finishes:
             return None
-        mean = self.busy_seconds / self.done
+        mean = self.busy_seconds / self.finishes
         waiting = self.total - self.done - self.skipped - len(self.reused) - len(self.failed) - len(self.busy)
         running = [max(0.0, mean - (now - since)) for _, since in self.busy.values()]
         spread = (mean * max(0, waiting) + sum(running)) / max(1, self.workers)

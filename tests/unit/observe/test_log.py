@@ -48,6 +48,28 @@ def test_a_line_a_finished_node(observe, caplog):
     assert (caplog.records[1].node, caplog.records[1].worker) == ("node_0", "worker-1")
 
 
+def test_a_node_that_runs_again_is_counted_once(observe, caplog):
+    """A node whose value was lost with a worker finishes twice, and until then is not finished."""
+    observe(RunStarted("id", 100.0, "parallel", "spawn", 2, ("a", "b", "c")))
+    failure = Failure("ValueError", "no", "", None)
+    for event in (
+        finished("a", 100.0, 101.0),
+        NodeStarted("a", "worker-2", 2, 102.0),
+        NodeFailed("b", "worker-1", 1, 101.0, 103.0, failure, final=False),
+        finished("a", 102.0, 104.0),
+        NodeFailed("b", "worker-1", 2, 104.0, 105.0, failure),
+        RunFinished("id", 106.0, Outcome.FAILED, ("b",)),
+    ):
+        observe(event)
+    assert [line.partition(" on ")[0] for line in caplog.messages[1:]] == [
+        "[1/3] a: 1.00 s",
+        "[0/3] b failed after 2.00 s",
+        "[1/3] a: 2.00 s",
+        "[1/3] b failed after 1.00 s",
+        "Failed after 6.00 s: 1 of 3 nodes finished, 1 failed, 1 not run.",
+    ]
+
+
 def test_one_worker_and_one_node_are_said_plainly(observe, caplog):
     """A sequential run of one node speaks of no workers and no start method."""
     observe(RunStarted("id", 100.0, "sequential", None, 1, ("only",)))

@@ -264,6 +264,15 @@ class TestBoard:
         board.update(finished("fit", 100.0, 101.0))
         assert board.busy == {"worker-1": ("score", 101.0)}
 
+    def test_a_node_that_runs_again_is_counted_once(self):
+        """A node whose value was lost with a worker is not done while it runs again; each time counts for the mean duration."""
+        board = RunProgress()
+        for event in (STARTED, finished("split", 100.0, 110.0), NodeStarted("split", "worker-1", 2, 110.0)):
+            board.update(event)
+        assert board.done == 0
+        board.update(finished("split", 110.0, 114.0))
+        assert (board.done, board.seconds_left(114.0)) == (1, 7.0 * (board.total - 1) / board.workers)
+
     def test_no_estimate_without_a_finished_node(self):
         """Nothing is promised while nothing is known."""
         board = RunProgress()
