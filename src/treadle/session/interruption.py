@@ -7,7 +7,8 @@ save a record, as Ctrl-C does. In the main thread each signal therefore raises a
     run …… Ctrl-C ─► KeyboardInterrupt ─► workers end ─► record saved ─► exit code 130
                      └── further signals are ignored ──┴── deferred ──┘
 
-A handler that the application installed is kept, and so is an ignored signal (`nohup`).
+A handler that the application installed is kept, but it is called after the record is saved, not meanwhile. An ignored signal
+(`nohup`) stays ignored.
 
 State: the signal handlers of the process, replaced during the outermost `with` and then restored; the signals received.
 Neighbours: `session.py`, `recording.py`, and the commands that run a session.
@@ -18,9 +19,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import Terminated
+from treadle.execution.processes.interrupts import restore_handlers
 from treadle.exits import signal_name
 
 if TYPE_CHECKING:
@@ -121,10 +124,48 @@ class signals_interrupt:  # noqa: N801 - used like a function; a generator-based
                 signal.signal(number, _DEFAULTS[number])
 
 
+class _ApplicationHandlers:
+    """Defers signals for which the application has installed handlers, and calls the handlers afterwards.
+
+    Args:
+        ours: the handler of the session, which defers its signals itself.
+    """
+
+    def __init__(self, ours: Any) -> None:
+        self._arrived: dict[int, float] = {}  # when each signal arrived first
+        self._handlers: dict[int, Any] = {}
+        for number in _DEFAULTS:
+            handler = signal.getsignal(number)
+            if callable(handler) and handler not in (ours, signal.default_int_handler):
+                self._handlers[number] = handler
+                signal.signal(number, self._defer)
+
+    def _defer(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._arrived.setdefault(number, now) >= SAVING_SECONDS:
+            self._handlers[number](number, frame)
+
+    def restore(self) -> None:
+        """Install the handlers again, except where the application has installed another one meanwhile."""
+        restore_handlers({number: each for number, each in self._handlers.items() if signal.getsignal(number) == self._defer})
+
+    def call(self, error: BaseException | None) -> None:
+        """Call the handlers of the signals that have arrived.
+
+        Args:
+            error: the exception that is propagating, if any. If it is an interrupt, handlers do not raise another one.
+        """
+        ends = (KeyboardInterrupt, SystemExit)
+        with suppress(*(ends if isinstance(error, ends) else ())):
+            for number in self._arrived:
+                signal.raise_signal(number)
+
+
 class signals_wait:  # noqa: N801 - as above
     """Defer SIGINT, SIGTERM and SIGHUP until the block ends; a signal `SAVING_SECONDS` after the first one interrupts the block.
 
-    When the block ends, the first deferred signal raises its interrupt, unless another exception is already propagating.
+    When the block ends, the first deferred signal raises its interrupt, unless another exception is already propagating. Handlers
+    of the application are called.
 
     Args:
         error: the exception that is already propagating, if any.
@@ -136,12 +177,14 @@ class signals_wait:  # noqa: N801 - as above
         self._last = last
         self._handlers = signals_interrupt()
         self._signals: _Signals | None = None
+        self._application: _ApplicationHandlers | None = None
 
     def __enter__(self) -> Self:
         self._handlers.__enter__()
         if threading.current_thread() is threading.main_thread() and not _active[0].is_deferring:
             self._signals = _active[0]
             self._signals.is_deferring = True
+            self._application = _ApplicationHandlers(self._signals.handle)
         return self
 
     def interrupt(self, *, is_final: bool = False) -> KeyboardInterrupt | None:
@@ -164,6 +207,10 @@ class signals_wait:  # noqa: N801 - as above
             if waiting is not None:
                 self._signals.raised = time.monotonic()
             self._signals.is_deferring = False
+        if self._application is not None:
+            self._application.restore()
         self._handlers.__exit__(kind, error, trace)
+        if self._application is not None:
+            self._application.call(self._error or error or waiting)
         if waiting is not None:
             raise waiting

@@ -282,7 +282,7 @@ class Recording:
                 log("The record of session %s could not be saved: %s%s", self._facts.session_id, broken, hint)
                 if failed and ends_with is not None:
                     add_note(ends_with, f"The record of this session could not be saved either: {broken}")
-            except KeyboardInterrupt as impatient:
+            except (KeyboardInterrupt, SystemExit) as impatient:
                 self.store = None
                 session_id = self._facts.session_id
                 lost = (

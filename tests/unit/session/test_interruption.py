@@ -116,6 +116,36 @@ def test_signals_wait() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize("error", [None, ValueError("wrong"), SystemExit(1)], ids=["none", "failure", "exit"])
+def test_a_handler_of_the_application_waits_too(error: BaseException | None) -> None:
+    """It is called when the record is saved, and may then exit; if the program exits already, it goes on with that."""
+    done: list[str] = []
+
+    def leave(_number: int, _frame: object) -> None:
+        done.append("called")
+        sys.exit(3)
+
+    def save() -> None:
+        try:
+            if error is not None:
+                raise error
+        finally:
+            with signals_wait(error):
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+                done.append("saved")
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            save()
+        assert signal.getsignal(signal.SIGTERM) is leave
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done == ["saved", "called"]
+    assert caught.value.code == (1 if isinstance(error, SystemExit) else 3)
+
+
 def test_what_never_ends_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that does not answer does not hold the program for ever."""
     monkeypatch.setattr("treadle.session.interruption.SAVING_SECONDS", -1.0)
