@@ -76,7 +76,7 @@ def test_the_error_gives_the_sizes_of_the_inputs(parallel_runner):
         node(lambda _big: os.kill(os.getpid(), signal.SIGKILL), "big", "never", name="victim"),
         node(lambda _big, _never: None, ["big", "never"], None, name="after"),
     ]
-    with pytest.raises(WorkerLostError, match=r"The node's inputs: big 16\.0 MB\."):
+    with pytest.raises(WorkerLostError, match=r"The node's inputs in memory: big 16\.0 MB\."):
         parallel_runner.run(Pipeline(nodes), Catalog({"number": 2_000_000}))
 
 

@@ -46,7 +46,7 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
     if event.peak_memory:
         parts.append(f"Its memory had peaked at {format_bytes(event.peak_memory)}.")
     if sizes:
-        parts.append(f"The node's inputs: {', '.join(f'{name} {format_bytes(size)}' for name, size in sizes)}.")
+        parts.append(f"The node's inputs in memory: {', '.join(f'{name} {format_bytes(size)}' for name, size in sizes)}.")
     number = signal_of(event.exitcode)
     if event.failure is not None:
         parts.append("Memory or file descriptors probably ran out; otherwise this is a bug in Treadle, so please report it.")

@@ -209,29 +209,35 @@ def against_fork() -> str | None:
     """
     if is_worker():
         return "this process is a worker itself"
-    if (name := other_thread()) is not None:
-        return f"another thread is alive ({name!r})"
+    if (found := other_thread()) is not None:
+        return found
     with ready_to_fork():
         return find_descriptor_at_risk()
 
 
 def other_thread() -> str | None:
-    """Return the name of another thread that a forked child would not have; None if there is none.
+    """Return which other thread is alive that a forked child would not have, in words; None if there is none.
 
     Threads that end before a fork, and are started again after it, do not count: Treadle's own (`treadle.forks`), the idle
     threads of OpenBLAS, which numpy starts at import, and jemalloc's.
     """
     own = fork_safe_threads()
     others = [each for each in threading.enumerate() if each is not threading.current_thread() and each.native_id not in own]
-    if others or sys.platform != "linux":  # elsewhere only Python's threads are known
-        return others[0].name if others else None
+    if others:
+        return f"another thread is alive ({others[0].name!r})"
+    if sys.platform != "linux":  # elsewhere only Python's threads are known
+        return None
     try:
         tasks = [int(task) for task in os.listdir("/proc/self/task")]
         natives = [_name(task) for task in tasks if task not in own and task != threading.get_native_id()]
     except OSError:  # a thread has just ended, or /proc is missing
-        return "unknown"
+        return "another thread may be alive"
     natives = sorted(name for name in natives if name not in _FORK_SAFE_THREADS)
-    return natives[0] if natives and len(natives) > _openblas_threads() else None
+    if len(natives) <= _openblas_threads():
+        return None
+    # The system gives a thread that a library does not name the name of the process, which says nothing about it.
+    named = next((f" ({name!r})" for name in natives if name != _name(os.getpid())), "")
+    return f"a library has started another thread{named}"
 
 
 def _name(task: int) -> str:

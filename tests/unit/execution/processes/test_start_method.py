@@ -123,6 +123,24 @@ def test_what_makes_a_fork_unsafe_is_named(setup, found, tmp_path, monkeypatch):
     assert found in reason
 
 
+NATIVE = """
+import ctypes
+library, thread = ctypes.CDLL(None), ctypes.c_ulong()
+assert library.pthread_create(ctypes.byref(thread), None, ctypes.cast(library.pause, ctypes.c_void_p), None) == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked unless the user asks for it")
+@pytest.mark.parametrize(
+    ("setup", "name"), [(NATIVE, ""), (f"{NATIVE}\nlibrary.pthread_setname_np(thread, b'a-pool')", " ('a-pool')")]
+)
+def test_a_thread_that_is_not_pythons_is_named_if_it_has_a_name(setup, name):
+    """A library's thread makes a fork unsafe; unless it is given a name it has that of the process, which would mislead."""
+    method, reason, _ = ask(setup)
+    assert method is StartMethod.FORKSERVER
+    assert reason == f"the safe default, because a library has started another thread{name}"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked unless the user asks for it")
 def test_pipes_of_the_program_that_started_this_one_do_not_count():
     """A pipe that this process was started with, such as that of make's job server, is open in every child of it anyway."""
