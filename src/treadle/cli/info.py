@@ -99,7 +99,9 @@ def _start_methods() -> dict[str, Any]:
         choice = choose_start_method()
     except ValueError as wrong:  # an environment variable names an unknown method; still print the rest
         return {"available": available, "chosen": None, "reason": str(wrong)}
-    return {"available": available, "chosen": choice.method.value, "reason": choice.reason}
+    # The libraries that a project imports may start threads or open files.
+    later = "; a run chooses after the project has been imported" if choice.is_inferred else ""
+    return {"available": available, "chosen": choice.method.value, "reason": f"{choice.reason}{later}"}
 
 
 def _project() -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
 
 import pytest
@@ -34,6 +35,15 @@ def test_info_counts_the_cores_that_may_be_used(monkeypatch, capsys):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert main(["info"]) == 0
     assert lines_by_name(capsys.readouterr().out)["cores"].startswith("1 usable of 8")
+
+
+def test_info_does_not_import_the_project(monkeypatch, capsys):
+    """A start method that is not set is that of this process, and may be another after the import of the project."""
+    monkeypatch.delenv("TREADLE_START_METHOD", raising=False)
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda *, allow_none: None)
+    assert main(["info"]) == 0
+    methods = lines_by_name(capsys.readouterr().out)["start methods"]
+    assert methods.endswith("; a run chooses after the project has been imported)")
 
 
 def test_info_tells_a_wrong_start_method(monkeypatch, capsys):
