@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treadle.clock import Clock
 from treadle.errors import TreadleError
 from treadle.events import Outcome
 from treadle.named_tuple import NamedTuple
@@ -127,6 +128,7 @@ class _RecordedRun:
         self.store = reuse.store
         self._reuse = reuse
         self._git = GitProbe(reuse.root)
+        self._clock = Clock()
         self._facts = _facts(run_id, reuse, session)
         self._live: LiveRecord | None = None
         self._process: SessionProcess | None = None
@@ -171,7 +173,7 @@ class _RecordedRun:
         from treadle.observe.store.records import ErrorRecord
         from treadle.session.record import make_record, masked_run
 
-        finished = time.time()
+        finished = self._clock.now()
         error_record = ErrorRecord.from_exception(error) if error is not None else None
         run = masked_run(self.recorder.record(outcome, finished=finished, error=error_record))
         if self._live is not None:

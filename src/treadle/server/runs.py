@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -321,7 +320,7 @@ class Runs:
     def _end(self, served: ServedRun) -> None:
         """Note the end of a run; called by the thread that ran it, so that a client that waits is answered without delay."""
         run_id, handle = served.accepted.run_id, served.handle
-        served.finished = time.time()
+        served.finished = served.clock.now()
         error, seconds = handle.exception(), served.finished - served.started
         try:
             self._durations.note(served.accepted.body, seconds, has_succeeded=error is None)

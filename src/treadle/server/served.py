@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from treadle.clock import Clock
 from treadle.errors import TreadleError
 from treadle.server.problems import error_view
 
@@ -43,6 +44,7 @@ class ServedRun:
     finished: float | None = None
     is_cancelled: bool = False
     usual_seconds: float | None = None
+    clock: Clock = field(default_factory=Clock)
     is_noted: threading.Event = field(default_factory=threading.Event)
 
     @property

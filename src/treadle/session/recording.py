@@ -11,12 +11,12 @@ sessions, `treadle.observe.store` has the stores.
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from treadle.clock import Clock
 from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
@@ -76,6 +76,7 @@ class Recording:
         self._versions: Mapping[str, str] | None = None
         self._reuse: Reuse | None = None
         self._final: SessionRecord | None = None
+        self._clock = Clock()
         self._problem: StoreError | None = None  # with the store, when the first run began
         self.saves = store is not None
         """Whether closing saves the record."""
@@ -136,7 +137,7 @@ class Recording:
             pipelines=request.pipeline_names or (DEFAULT_PIPELINE,),
             runner=request.runner or "default",
             params=request.given(),
-            started=time.time(),
+            started=self._clock.now(),
         )
         recorder.records_outputs = self.store is not None
         recorder.log = RunLog(mask_text) if self._project.settings.RECORD_LOGS else None
@@ -201,7 +202,7 @@ class Recording:
             outcome: how the run ended.
             error: the error of the run, with secrets masked.
         """
-        record = masked_run(recorder.record(outcome, finished=time.time(), error=error))
+        record = masked_run(recorder.record(outcome, finished=self._clock.now(), error=error))
         self.runs.append(record)
         if self._live is not None:
             self._live.end_run(record)
@@ -344,7 +345,7 @@ class Recording:
             self.runs,
             self._git.facts(),
             error=error,
-            finished=time.time(),
+            finished=self._clock.now(),
             sources=self._sources,
             process=self._process,
             versions=self._versions,

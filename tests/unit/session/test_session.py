@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from treadle.errors import (
     Terminated,
     UnknownNameError,
 )
-from treadle.events import Outcome, RunFinished
+from treadle.events import NodeStarted, Outcome, RunFinished
 from treadle.observe.store import SQLStore
 from treadle.observe.store.diff import diff_sessions
 from treadle.project import configure, configure_project
@@ -101,6 +102,23 @@ def test_a_run_and_its_record(make_project) -> None:
     assert [(node.node, node.outcome) for node in run.nodes] == [("count", Outcome.SUCCEEDED), ("scale", Outcome.SUCCEEDED)]
     assert all(node.worker and node.started and node.finished for node in run.nodes)
     assert record.versions["treadle"]
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_the_clock_is_set_during_a_run(make_project, monkeypatch, jump) -> None:
+    """The record says how long the run took, which is what `auto` reads."""
+    root = make_project()
+    right = time.time
+
+    def set_clock(event):
+        if isinstance(event, NodeStarted):
+            monkeypatch.setattr(time, "time", lambda: right() + jump)
+
+    with Session.create() as session:
+        session.run(runner="sequential", observers=[set_clock])
+    record = stored(root, session)
+    assert 0 <= record.runs[0].finished - record.runs[0].started < 600
+    assert 0 <= record.finished - record.started < 600
 
 
 def test_the_hooks_of_a_good_run(make_project, inline) -> None:
