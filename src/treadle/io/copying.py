@@ -12,10 +12,11 @@ from __future__ import annotations
 import copy
 import enum
 import functools
+import gc
 from typing import Any, Final
 
 from treadle.errors import DatasetError
-from treadle.io.containers import copy_container, is_constant_type, is_fixed_container
+from treadle.io.containers import copy_container, is_constant_type, is_fixed_container, types_of_others
 from treadle.io.frames import copy_frame, copy_polars
 from treadle.io.views import reduce_view, restore_view  # noqa: F401 - stored values of earlier versions name it here
 
@@ -86,7 +87,10 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
 
 def _is_constant(value: Any) -> bool:
     kind = type(value)
-    return is_constant_type(kind) or (is_fixed_container(kind) and all(is_constant_type(type(item)) for item in value))
+    if is_constant_type(kind):
+        return True
+    # A named tuple may define another `__iter__`, so the items are not iterated over.
+    return is_fixed_container(kind) and not types_of_others(gc.get_referents(value))
 
 
 def _is_writable_buffer(value: Any) -> bool:

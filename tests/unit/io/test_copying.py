@@ -5,7 +5,7 @@ import datetime as dt
 import enum
 import random
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,18 @@ class Colour(enum.Enum):
 class Holder:
     def __init__(self, content):
         self.content = content
+
+
+class Basket(namedtuple("Basket", ["fruits"])):  # noqa: PYI024 - a NamedTuple cannot have its own `__getnewargs__`
+    """A named tuple whose `__iter__` does not return its fields."""
+
+    __slots__ = ()
+
+    def __iter__(self):
+        return iter(self.fruits)
+
+    def __getnewargs__(self):  # that of named tuples calls `__iter__`
+        return (self.fruits,)
 
 
 class Picky:
@@ -117,6 +129,17 @@ def test_the_attributes_of_an_object_are_isolated():
     copied = copy_value(vars(holder))
     copied["content"].append(2)
     assert holder.content == [1]
+
+
+@pytest.mark.parametrize("mode", [None, CopyMode.DEEPCOPY])
+def test_named_tuples_with_another_iter_are_isolated(mode):
+    """Constants that a named tuple yields do not make its fields constants."""
+    basket = Basket(["apple"])
+    copied, (inside,) = copy_value(basket, mode), copy_value([basket], mode)
+    copied.fruits.append("pear")
+    inside.fruits.append("fig")
+    assert basket.fruits == ["apple"]
+    assert type(copied) is Basket
 
 
 def test_methods_of_objects_are_isolated_with_them():
