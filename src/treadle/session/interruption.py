@@ -20,13 +20,16 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import Terminated
 from treadle.execution.processes.interrupts import restore_handlers
+from treadle.execution.processes.safe_points import mark_exit
 from treadle.exits import signal_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
     from typing_extensions import Self
@@ -100,7 +103,8 @@ class signals_interrupt:  # noqa: N801 - used like a function; a generator-based
     def __init__(self, *, until_exit: bool = False) -> None:
         self._until_exit = until_exit
         self._signals: _Signals | None = None
-        self._handlers: dict[int, Any] = {}
+        self._handlers: dict[int, tuple[Any, Any]] = {}
+        """The handler before, and the one that was installed instead, by signal."""
 
     def __enter__(self) -> Self:
         if not _active and threading.current_thread() is threading.main_thread():
@@ -108,9 +112,14 @@ class signals_interrupt:  # noqa: N801 - used like a function; a generator-based
             self._signals.ends_with_session = self._until_exit
             _active.append(self._signals)
             for number, default in _DEFAULTS.items():
-                if signal.getsignal(number) == default:
-                    self._handlers[number] = self._signals.handle
-                    signal.signal(number, self._signals.handle)
+                before = signal.getsignal(number)
+                handler: Any = self._signals.handle
+                if before != default:
+                    if not callable(before):  # the signal is ignored
+                        continue
+                    handler = partial(_call, before)
+                self._handlers[number] = before, handler
+                signal.signal(number, handler)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -118,10 +127,19 @@ class signals_interrupt:  # noqa: N801 - used like a function; a generator-based
             return
         self._signals.is_over = True  # no signal may interrupt the restoring of the handlers
         _active.clear()
-        for number, ours in self._handlers.items():
-            # Keep a handler that the application installed in the meantime.
-            if signal.getsignal(number) == ours:
-                signal.signal(number, _DEFAULTS[number])
+        # Keep a handler that the application installed in the meantime.
+        restore_handlers(
+            {number: before for number, (before, ours) in self._handlers.items() if signal.getsignal(number) == ours}
+        )
+
+
+def _call(handler: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
+    """Call a handler of the application; if it exits, the exception is marked as an interrupt."""
+    try:
+        handler(number, frame)
+    except SystemExit as exc:
+        mark_exit(exc, number)
+        raise
 
 
 class _ApplicationHandlers:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from treadle.errors import RunCancelledError
 from treadle.events import Outcome
+from treadle.execution.processes.safe_points import is_interrupt
 from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
 from treadle.project.log_capture import logs_captured
@@ -446,9 +447,9 @@ class Session:
 
             if isinstance(result, RunResult):
                 result.make_report = self._recording.report
-        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # the last by a signal handler of the application
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:
             with signals_wait(exc):
-                stopped = isinstance(exc, (KeyboardInterrupt, SystemExit, RunCancelledError))
+                stopped = is_interrupt(exc) or isinstance(exc, RunCancelledError)
                 outcome = Outcome.INTERRUPTED if stopped else Outcome.FAILED
                 masked_exception(exc)
                 recorded = masked_error(exc)

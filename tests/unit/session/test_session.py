@@ -577,6 +577,18 @@ def test_an_application_that_exits_at_sigterm(make_project) -> None:
     assert record.outcome is Outcome.INTERRUPTED
 
 
+@pytest.mark.parametrize("hook", ["after_catalog_created", "before_pipeline_run", "after_pipeline_run"])
+@pytest.mark.parametrize("code", ["", "'no licence'"])
+def test_a_hook_that_exits_fails_the_run(make_project, hook, code) -> None:
+    """Only the handler of a signal interrupts a run by `sys.exit`."""
+    hooks = "import sys\nfrom treadle import hook_impl\nclass Own:\n    @hook_impl\n"
+    root = make_project(settings=f"{hooks}    def {hook}(self):\n        sys.exit({code})\nHOOKS = (Own(),)\n")
+    with pytest.raises(SystemExit), Session.create() as session:
+        session.run(runner="sequential")
+    record = stored(root, session)
+    assert (record.runs[0].outcome, record.outcome) == (Outcome.FAILED, Outcome.FAILED)
+
+
 def test_an_application_keeps_its_sigterm_handler(make_project) -> None:
     """Where the application handles SIGTERM, its handler is called and the run goes on."""
     make_project()

@@ -118,8 +118,7 @@ class interrupts_at_safe_points:  # noqa: N801 - used like a function; a generat
             self._handlers[number](number, frame)
         except BaseException as exc:
             self._raised = number
-            if isinstance(exc, SystemExit):
-                setattr(exc, _SIGNAL, number)
+            mark_exit(exc, number)
             # Code inside a safe point may handle the exception. This module, where a safe point begins and ends, does not.
             if not self._is_safe or (frame is not None and frame.f_globals is globals()):
                 self.has_interrupted = True
@@ -157,11 +156,22 @@ class safe_point:  # noqa: N801 - as above
             self._block.end_safe_point(error, was_safe=self._was_safe)
 
 
-def is_interrupt(error: BaseException) -> bool:
-    """Return whether an exception that left a node of the main thread is an interrupt, and not the node's own failure.
+def mark_exit(error: BaseException, number: int) -> None:
+    """Mark a SystemExit that the handler of a signal raised, so that `is_interrupt` recognizes it.
 
     Args:
-        error: the exception: a KeyboardInterrupt, or a SystemExit. The latter may also be the node's own call of `sys.exit`.
+        error: the exception that the handler raised.
+        number: the signal.
+    """
+    if isinstance(error, SystemExit):
+        setattr(error, _SIGNAL, number)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an exception that left code of the project in the main thread is an interrupt, and not that code's failure.
+
+    Args:
+        error: the exception: a KeyboardInterrupt, or a SystemExit. The latter may also be the code's own call of `sys.exit`.
     """
     return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and hasattr(error, _SIGNAL))
 
