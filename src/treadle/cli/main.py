@@ -180,7 +180,8 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
         code = command.main(
             list(invocation.arguments), prog_name=program, standalone_mode=False, obj=invocation, default_map=defaults or None
         )
-        sys.stdout.flush()
+        with suppress(ValueError):  # the project may have closed it
+            sys.stdout.flush()
     except click.Abort as abort:
         if isinstance(abort.__cause__, EOFError):  # raised by user code that read a file; click mistakes it for Ctrl-D
             raise abort.__cause__ from None
@@ -226,7 +227,8 @@ def _discard_unwritable_output() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            with suppress(ValueError):  # it is closed: nothing is left to write
+                stream.flush()
         except OSError:
             with suppress(OSError):  # a stream that a program has replaced may have no descriptor
                 null = os.open(os.devnull, os.O_WRONLY)

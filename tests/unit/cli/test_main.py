@@ -143,6 +143,24 @@ def test_output_that_has_no_room(tmp_path):
     assert (done.returncode, done.stderr) == (1, "Error: Standard output cannot be written: File too large.\n")
 
 
+CLOSES = """
+import sys
+from treadle import node, pipeline
+
+def register_pipelines():
+    sys.stdout.close()
+    return {"__default__": pipeline([node(int, None, "zero")])}
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [("run", 0), ("run --nodes=unknown", 2)])
+def test_standard_output_that_the_project_closes(make_project, monkeypatch, words, code):
+    """It may use it in a `with` block. The exit code is that of the command."""
+    make_project(pipeline_registry=CLOSES)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    assert main(words.split()) == code
+
+
 @pytest.mark.parametrize("error", ["click.UsageError('what?')", "NodeError('Node failed.', node='fit')", "Terminated()"])
 def test_output_that_was_pending_at_an_error(tmp_path, error):
     """Output that cannot be written when a command has ended with an error leaves it its exit code, and its message."""
