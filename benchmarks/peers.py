@@ -84,6 +84,7 @@ class SeparateLoops:
             own = _tasks_for(branches, share)
             process = context.Process(target=_repeat_in_order, args=(other, own, workload.sources, share), daemon=True)
             process.start()
+            other.close()  # so that the end of the process ends the wait for it
             self._ends.append(end)
             self._processes.append(process)
         self.warm()

@@ -1,4 +1,4 @@
-"""Tell how late it is without regard to changes of the system's clock. Runs everywhere. State: when a clock was made."""
+"""Tell the time without regard to changes of the system's clock. Runs everywhere. State: when a clock was made."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 class Clock:
     """A clock that shows the time of day when it is made, and runs on from there.
 
-    If the system's clock is set during a run, as for a machine that starts with the wrong time, the run has lasted neither less
-    than nothing nor a year. Time in which the machine is suspended counts where the system tells it (Linux).
+    If the system's clock is set during a run, as on a machine that starts with the wrong time, the duration of the run is still
+    right. On Linux it includes the time for which the machine was suspended.
     """
 
     def __init__(self) -> None:

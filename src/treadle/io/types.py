@@ -159,7 +159,7 @@ def _import_class(path: str, type_name: str, dataset: str) -> type[Any] | None:
     if not module_name:
         return None
     try:
-        module = importlib.import_module(module_name)  # waits if another thread is importing it, whose names are not there yet
+        module = importlib.import_module(module_name)  # waits if another thread is importing it and has not defined all names yet
     except ModuleNotFoundError as exc:
         if exc.name is not None and (module_name == exc.name or module_name.startswith(f"{exc.name}.")):
             return None

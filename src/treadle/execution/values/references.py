@@ -10,7 +10,7 @@ from types import MemberDescriptorType, SimpleNamespace
 from typing import Final
 
 _BUILT_IN: Final = frozenset({object, dict, list, set, tuple, frozenset, OrderedDict, defaultdict, deque, SimpleNamespace})
-"""Types of the standard library whose objects refer to nothing that the garbage collector does not see."""
+"""Types of the standard library: the garbage collector sees everything that their objects refer to."""
 
 _POINTER: Final = tuple.__itemsize__
 """Size of a reference in bytes."""
