@@ -34,7 +34,8 @@ def has_visible_references(kind: type) -> bool:
     """
     if kind in _BUILT_IN:
         return True
-    bases = [base for base in kind.__mro__ if not base.__flags__ & _MADE_AT_RUN_TIME]
+    # Python 3.12 makes some types of the standard library at run time, too.
+    bases = [base for base in kind.__mro__ if base in _BUILT_IN or not base.__flags__ & _MADE_AT_RUN_TIME]
     if not _BUILT_IN.issuperset(bases):
         return False
     references = sum(map(_slots, kind.__mro__))

@@ -137,6 +137,7 @@ NESTS = {
     "containers of the standard library": lambda: [OrderedDict(a=[1]), defaultdict(list, a=[1]), Counter("ab"), deque([[1]])],
     "a subclass": lambda: Names(["a"]),
     "a subclass with attributes": lambda: Names([["a"]], owner=Record([1])),
+    "subclasses of other containers": lambda: [Queue([[1]]), Groups(list, a=[1])],
     "a namespace": lambda: SimpleNamespace(items=[1], record=Record([2])),
     "numbers of numpy": lambda: {"rmse": np.float64(0.5), "n": keep(np.int64(3))},
     "a time of pandas": lambda: [keep(pd.Timestamp("2024-01-01")), pd.NaT],
@@ -172,6 +173,8 @@ SHARED_NESTS = {
     "an object with a view": lambda: Record(np.zeros(9)[1:]),
     "an object in a named tuple that is kept": lambda: [keep(Point(1, Record([1])))],
     "a subclass whose attribute is kept": lambda: Names(["a"], owner=keep(Record([1]))),
+    "a subclass of another container that a weak reference leads to": lambda: [keep_of(Queue([[1]]), weakref.ref)],
+    "a subclass of another container whose items are kept": lambda: [Groups(list, a=keep([1]))],
     "a container of the standard library that is kept": lambda: [keep(deque([[1]]))],
     "a default that is made by an object": lambda: defaultdict(Record([1]).count),
     "an instance of a subclass of an extension type": lambda: [Draws(1)],
@@ -238,6 +241,14 @@ class Names(list):
     def __init__(self, items, owner=None):
         super().__init__(items)
         self.owner = owner
+
+
+class Queue(deque):
+    """A deque with a dictionary of attributes."""
+
+
+class Groups(defaultdict):
+    """A dictionary with a default and attributes."""
 
 
 class Draws(random.Random):
