@@ -87,6 +87,7 @@ def test_the_page_is_live_and_safe(browser, server):
     with context.expect_page() as opened:
         page.locator(f"tr:has-text('{running}') a:has-text('report')").click()
     report = opened.value
+    report.wait_for_load_state()
     report.wait_for_function("document.documentElement.dataset.ready === 'yes'")
     assert running in report.content()
     assert problems == []

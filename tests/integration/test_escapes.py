@@ -32,22 +32,36 @@ class Exits:
         sys.exit(3)
 
 
+SHARED = []
+"""Values that nodes of this process keep, so that they have to be copied when they are saved."""
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
 @pytest.mark.parametrize(("kind", "text"), [(Unkeepable, "emory"), (Exits, "")])
-def test_a_value_that_cannot_be_kept_fails_its_node(any_runner, tmp_path, kind, text):
-    """The error is that of copying, once: not a lost worker, and nothing runs a second time."""
+def test_a_value_that_cannot_be_kept_fails_its_node(any_runner, way, tmp_path, kind, text, is_shared):
+    """The error is that of copying, once: not a lost worker, and nothing runs a second time.
+
+    A value that nothing else refers to is not copied when it is saved, but for the first of two nodes that take it.
+    """
 
     def make():
         with (tmp_path / "calls").open("a") as calls:
             calls.write("x")
-        return kind()
+        value = kind()
+        if is_shared:
+            SHARED.append(value)
+        return value
 
     nodes = [
         node(make, None, "odd", name="make"),
         node(lambda odd: type(odd).__name__, "odd", "one", name="one"),
         node(lambda odd, one: one + type(odd).__name__, ["odd", "one"], "two", name="two"),
     ]
-    with pytest.raises(NodeError, match="make") as caught:
+    with pytest.raises(NodeError) as caught:
         any_runner.run(Pipeline(nodes), Catalog())
+    SHARED.clear()
+    is_pickled = kind is Unkeepable and way not in ("sequential", "thread")  # the other kind stays in its worker
+    assert caught.value.node == ("make" if is_shared or is_pickled else "one")
     assert not isinstance(caught.value, WorkerLostError)
     assert caught.value.failure.dataset == "odd"
     assert text in str(caught.value)
@@ -122,6 +136,9 @@ def test_an_exception_that_another_thread_raises_in_a_worker(tmp_path):
     (tmp_path / "first").touch()
 
     class Unsettled:
+        def __init__(self):
+            self.itself = self  # so that it is copied when it is saved
+
         def __reduce__(self):
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), ctypes.py_object(SystemExit))
             for _ in range(1000):

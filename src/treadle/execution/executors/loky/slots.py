@@ -170,16 +170,17 @@ class SlotPool:
 
     def _start(self, slot: Slot) -> None:
         self._blackboard.clear(slot.number - 1)
-        ours, theirs = socket.socketpair()
-        slot.channel = channel = Channel(ours, blocking=False)
-        try:
-            slot.start(self.spec, Connection(theirs), InheritedResources(self._close_inherited))
-        except BaseException:
-            slot.channel = None
-            channel.abandon()
-            raise
-        finally:
+        with contextlib.ExitStack() as files:  # an interrupt may come before any line
+            ours, theirs = map(files.enter_context, socket.socketpair())
+            slot.channel = channel = Channel(ours, blocking=False)
+            try:
+                slot.start(self.spec, Connection(theirs), InheritedResources(self._close_inherited))
+            except BaseException:
+                slot.channel = None
+                channel.abandon()
+                raise
             theirs.close()
+            files.pop_all()
         self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._exchange(slot, channel, mask))
         if slot.sentinel is not None:
             pid = slot.pid
