@@ -173,7 +173,7 @@ def test_output_that_was_pending_at_an_error(tmp_path, error):
             raise {error}
         run.run.callback = fail
         code = m.main(["run"])
-        print(code, file=sys.stderr)
+        print(int(code), file=sys.stderr)
         sys.exit(code)
     """
     command = ["sh", "-c", 'ulimit -f 0; exec "$@" > out', "sh", sys.executable, "-c", script]
