@@ -7,13 +7,14 @@ import collections
 import types
 from typing import Any
 
+from treadle.python_classes import is_python_class
+
 MAPPINGS = (dict, types.MappingProxyType, getattr(builtins, "frozendict", dict))
 """Mappings; `frozendict` exists since Python 3.15."""
 CONTAINERS = (list, tuple, *MAPPINGS, set, frozenset, collections.deque)
 """Types whose elements are described one by one."""
 LEAVES = (str, int, float, complex, bytes, bytearray)
 """Types whose values are described by themselves."""
-_HEAP_TYPE = 1 << 9
 
 
 def own_attributes(value: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def own_attributes(value: Any) -> dict[str, Any]:
 
 def has_readable_state(kind: type) -> bool:
     """Return whether the attributes and the content are the whole state: no class on the way has fields of its own in C."""
-    return all(_is_python_class(each) for each in kind.__mro__ if each not in _TRANSPARENT and not _is_builtin_exception(each))
+    return all(is_python_class(each) for each in kind.__mro__ if each not in _TRANSPARENT and not _is_builtin_exception(each))
 
 
 _TRANSPARENT = frozenset({object, *CONTAINERS, *LEAVES, collections.OrderedDict, collections.defaultdict, types.SimpleNamespace})
@@ -41,11 +42,3 @@ _TRANSPARENT = frozenset({object, *CONTAINERS, *LEAVES, collections.OrderedDict,
 
 def _is_builtin_exception(kind: type) -> bool:
     return issubclass(kind, BaseException) and kind.__module__ == "builtins"
-
-
-def _is_python_class(kind: type) -> bool:
-    if not kind.__flags__ & _HEAP_TYPE or kind.__base__ is None:
-        return False
-    own = vars(kind)
-    places = sum(type(each) is types.MemberDescriptorType for each in own.values())
-    return kind.__basicsize__ - kind.__base__.__basicsize__ <= 8 * (places + ("__dict__" in own) + ("__weakref__" in own))

@@ -41,8 +41,8 @@ _RARE_CONSTANTS: Final = MappingProxyType(
 )  # fmt: skip
 """Others, by module and name: every worker imports this module, and few need these."""
 
-CONTAINERS: Final = frozenset({dict, list, set})
-"""The types whose items are looked at; not their subclasses, which may have attributes."""
+_CONTAINERS: Final = frozenset({dict, list, set})
+"""The types that are copied here; not their subclasses, which may have attributes."""
 
 _FIXED_CONTAINERS: Final = frozenset({tuple, frozenset})
 """The types that cannot change, although their items may."""
@@ -86,7 +86,7 @@ def copy_container(value: Any) -> Any | None:
     Returns:
         The copy; None if the value is anything else.
     """
-    if type(value) not in CONTAINERS:
+    if type(value) not in _CONTAINERS:
         return None
     others = types_of_others(chain(value, value.values()) if type(value) is dict else value)
     if others:

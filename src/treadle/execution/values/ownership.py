@@ -14,13 +14,14 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
+from collections import OrderedDict, defaultdict, deque
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
-from treadle.execution.values.references import has_visible_references
 from treadle.io.containers import is_constant_type, is_fixed_container, items_of_types, types_of_others
 from treadle.io.frames import is_plain_frame
 from treadle.io.loaded import loaded_module
+from treadle.python_classes import is_python_class
 
 
 def claim_ownership(holder: Any, key: Any, *, is_plain: bool = False) -> bool:
@@ -64,7 +65,7 @@ def _claim(holder: Any, key: Any, references: int, *, is_plain: bool = False) ->
 
 def _claim_parts(value: Any) -> bool:
     """Check that whatever can be changed in an object that nothing else references is referenced there only, at any depth."""
-    if not has_visible_references(type(value)):
+    if not _has_visible_references(type(value)):
         return False
     level, visible = [value], {type(value)}
     while level:
@@ -78,7 +79,7 @@ def _claim_parts(value: Any) -> bool:
         fixed = {kind for kind in kinds if is_fixed_container(kind)}
         if fixed and types_of_others(gc.get_referents(*items_of_types(parts, fixed))):
             fixed = set()  # a tuple with a list in it may not be shared, or the list would be
-        visible = {kind for kind in kinds - fixed if has_visible_references(kind) and not _is_frame_type(kind)}
+        visible = {kind for kind in kinds - fixed if _has_visible_references(kind) and not _is_frame_type(kind)}
         inner = parts if visible == types else items_of_types(parts, visible)
         others = items_of_types(parts, kinds - fixed - visible)
         del parts  # it counts as a reference
@@ -88,6 +89,11 @@ def _claim_parts(value: Any) -> bool:
             return False
         level = inner
     return True
+
+
+def _has_visible_references(kind: type) -> bool:
+    """Return whether `gc.get_referents` returns everything that an object of a type refers to."""
+    return all(each in _BUILT_IN or is_python_class(each) for each in kind.__mro__)
 
 
 def _own_dictionaries(instances: list[Any]) -> bool:
@@ -232,6 +238,9 @@ _ONE_PART_REFERENCE = max(map(sys.getrefcount, [*_EXAMPLE]))
 
 _ONE_ATTRIBUTE_REFERENCE = _attribute_references(SimpleNamespace(value=object()), "value")
 """The reference count of a value that only an attribute references."""
+
+_BUILT_IN: Final = frozenset({object, dict, list, set, tuple, frozenset, OrderedDict, defaultdict, deque, SimpleNamespace})
+"""Types of the standard library: the garbage collector sees everything that their objects refer to."""
 
 _PANDAS_ATTRIBUTES = frozenset({"_mgr", "_attrs", "_flags", "_name", "_item_cache"})
 """Instance attributes that pandas itself sets on a frame or series."""
