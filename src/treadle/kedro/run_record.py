@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.clock import Clock
 from treadle.errors import TreadleError
 from treadle.events import Outcome
+from treadle.execution.processes.safe_points import INTERRUPTS
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def recorded(
         with claimed(reuse.resumed, reuse.store, run_id), logs_captured(run.recorder.log):
             yield RunRecording((run.recorder,), lambda: past_seconds(run.store), lambda: past_runs(run.store, reuse.package))
         outcome = Outcome.SUCCEEDED
-    except (KeyboardInterrupt, SystemExit) as exc:  # the latter by a signal handler of the application
+    except INTERRUPTS as exc:  # the latter by a signal handler of the application
         outcome, error = Outcome.INTERRUPTED, exc
         raise
     except Exception as exc:

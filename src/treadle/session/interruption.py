@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import Terminated
 from treadle.execution.processes.interrupts import restore_handlers
-from treadle.execution.processes.safe_points import mark_exit
+from treadle.execution.processes.safe_points import INTERRUPTS, mark_exit
 from treadle.exits import signal_name
 
 if TYPE_CHECKING:
@@ -173,8 +173,7 @@ class _ApplicationHandlers:
         Args:
             error: the exception that is propagating, if any. If it is an interrupt, handlers do not raise another one.
         """
-        ends = (KeyboardInterrupt, SystemExit)
-        with suppress(*(ends if isinstance(error, ends) else ())):
+        with suppress(*(INTERRUPTS if isinstance(error, INTERRUPTS) else ())):
             for number in self._arrived:
                 signal.raise_signal(number)
 

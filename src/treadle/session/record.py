@@ -14,6 +14,7 @@ from treadle.config.params import merge_params
 from treadle.config.writing import yaml_value
 from treadle.errors import RunCancelledError
 from treadle.events import Outcome
+from treadle.execution.processes.safe_points import is_interrupt
 from treadle.named_tuple import NamedTuple
 from treadle.observe.store.records import ErrorRecord, RunRecord, SessionRecord
 from treadle.secrets import mask_text
@@ -67,8 +68,7 @@ def outcome_of(error: BaseException | None, runs: Sequence[RunRecord]) -> Outcom
     Returns:
         The outcome; None if nothing ran and nothing failed. `sys.exit()` without an error code is not a failure.
     """
-    exits_interrupted = isinstance(error, SystemExit) and bool(runs) and runs[-1].outcome is Outcome.INTERRUPTED
-    if exits_interrupted or isinstance(error, (KeyboardInterrupt, RunCancelledError)):
+    if isinstance(error, RunCancelledError) or (error is not None and is_interrupt(error)):
         return Outcome.INTERRUPTED
     if is_failure(error):
         return Outcome.FAILED

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.clock import Clock
 from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
+from treadle.execution.processes.safe_points import INTERRUPTS
 from treadle.observe.store import RunRecorder
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import RunLog
@@ -283,7 +284,7 @@ class Recording:
                 log("The record of session %s could not be saved: %s%s", self._facts.session_id, broken, hint)
                 if failed and ends_with is not None:
                     add_note(ends_with, f"The record of this session could not be saved either: {broken}")
-            except (KeyboardInterrupt, SystemExit) as impatient:
+            except INTERRUPTS as impatient:
                 self.store = None
                 session_id = self._facts.session_id
                 lost = (

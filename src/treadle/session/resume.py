@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.config.writing import format_params
 from treadle.errors import NodeError, RunError, RunnerError
+from treadle.execution.processes.safe_points import INTERRUPTS
 from treadle.parameter_names import is_parameter
 from treadle.secrets import MASK
 from treadle.session.creation import program_of
@@ -73,7 +74,7 @@ def add_resume_command(
         error.resume = command
         if MASK in command:
             add_note(error, _SECRETS_LEFT_OUT)
-    elif isinstance(error, (KeyboardInterrupt, SystemExit, RunError, RunnerError)):
+    elif isinstance(error, (*INTERRUPTS, RunError, RunnerError)):
         add_note(error, f"\nResume the run from here with:\n  {command}")
         if MASK in command:
             add_note(error, _SECRETS_LEFT_OUT)

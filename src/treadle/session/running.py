@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, RunnerError
+from treadle.execution.processes.safe_points import INTERRUPTS
 from treadle.planning.policies import NO_RULES
 from treadle.project.current import configured_project, is_configured
 from treadle.session.hooking import call_hook
@@ -140,7 +141,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             result = opened.run(
                 pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **options
             )
-        except (Exception, KeyboardInterrupt, SystemExit) as exc:
+        except (Exception, *INTERRUPTS) as exc:
             name_place(exc, context.config_loader, catalog)
             _call_error_hook(hooks, exc, run_params, pipeline, catalog)
             raise

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from treadle.errors import RunCancelledError
 from treadle.events import Outcome
-from treadle.execution.processes.safe_points import is_interrupt
+from treadle.execution.processes.safe_points import INTERRUPTS, is_interrupt
 from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
 from treadle.project.log_capture import logs_captured
@@ -447,7 +447,7 @@ class Session:
 
             if isinstance(result, RunResult):
                 result.make_report = self._recording.report
-        except (Exception, KeyboardInterrupt, SystemExit) as exc:
+        except (Exception, *INTERRUPTS) as exc:
             with signals_wait(exc):
                 stopped = is_interrupt(exc) or isinstance(exc, RunCancelledError)
                 outcome = Outcome.INTERRUPTED if stopped else Outcome.FAILED
