@@ -25,7 +25,7 @@ TIMES_A_PEER = {
     "chain of 300": ("futures loop", 0.1),
     "6 × 64 MB arrays, 25 nodes": ("dask", 0.9),
     "6 × DataFrames of floats, 25 nodes": ("dask", 0.9),
-    # Separate loops, which pass nothing on, take 0.9 to 1.0 times as long as dask.
+    # Separate loops, which pass nothing on, take 0.8 to 1.0 times as long as dask.
     "6 × DataFrames of strings, 25 nodes": ("dask", 1.0),
     "6 × DataFrames of string objects, 25 nodes": ("dask", 0.9),
     "6 × lists of 50,000 records, 25 nodes": ("dask", 0.9),

@@ -115,30 +115,9 @@ def test_a_thread_goes_on_after_two_forks_at_once():
     assert thread.stop(20)
 
 
-def test_a_thread_that_a_fork_did_not_wait_for_is_started_again_when_it_ends(monkeypatch):
-    """It waits for a database that answers later than the fork can wait."""
-    monkeypatch.setattr(forks, "_FORK_SECONDS", 0.01)
-    begun, answers = threading.Semaphore(0), threading.Event()
-
-    def work(ending):
-        begun.release()
-        if not answers.wait(20):
-            return
-        ending.wait()
-
-    thread = ForkSafeThread(work, "own", lambda: None)
-    thread.start()
-    assert begun.acquire(timeout=20)
-    thread.before_fork()
-    thread.after_fork_in_parent()
-    answers.set()
-    assert begun.acquire(timeout=20)
-    assert thread.stop(20)
-    assert not begun.acquire(blocking=False)
-
-
-def test_a_thread_that_a_fork_did_not_wait_for_is_not_started_again_after_a_stop(monkeypatch):
-    """Nor during another fork, after which it is."""
+@pytest.fixture
+def late_thread(monkeypatch):
+    """A thread that a fork did not wait for, the semaphore that it releases when it begins, and the event that it waits for."""
     monkeypatch.setattr(forks, "_FORK_SECONDS", 0.01)
     begun, answers = threading.Semaphore(0), threading.Event()
 
@@ -152,6 +131,21 @@ def test_a_thread_that_a_fork_did_not_wait_for_is_not_started_again_after_a_stop
     assert begun.acquire(timeout=20)
     thread.before_fork()
     thread.after_fork_in_parent()
+    return thread, begun, answers
+
+
+def test_a_thread_that_a_fork_did_not_wait_for_is_started_again_when_it_ends(late_thread):
+    """Once, and not after it was stopped."""
+    thread, begun, answers = late_thread
+    answers.set()
+    assert begun.acquire(timeout=20)
+    assert thread.stop(20)
+    assert not begun.acquire(blocking=False)
+
+
+def test_a_thread_that_a_fork_did_not_wait_for_is_not_started_again_after_a_stop(monkeypatch, late_thread):
+    """Nor during another fork, after which it is."""
+    thread, _begun, answers = late_thread
     monkeypatch.setattr(forks, "_FORK_SECONDS", 20)
     answers.set()
     thread.before_fork()
