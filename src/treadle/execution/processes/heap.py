@@ -47,18 +47,12 @@ class Heap:
         self._took /= 2  # so that one slow trim is not the last one
         return False
 
-    def trim(self, *, columns: bool) -> None:
-        """Return freed memory to the operating system, as far as the libraries that hold it can.
-
-        Args:
-            columns: whether pyarrow returns that of columns, too. Between two nodes it should not: the next one takes the memory
-                again, and strings then take a tenth longer.
-        """
+    def trim(self) -> None:
+        """Return freed memory to the operating system, as far as the libraries that hold it can."""
         if "numpy" not in sys.modules:
             return  # there are no large values
         started = time.thread_time()  # on a busy machine, other processes run in between
-        pyarrow = sys.modules.get("pyarrow") if columns else None
-        if pyarrow is not None and hasattr(pyarrow, "default_memory_pool"):
+        if (pyarrow := sys.modules.get("pyarrow")) is not None and hasattr(pyarrow, "default_memory_pool"):
             pyarrow.default_memory_pool().release_unused()
         if (malloc_trim := _malloc_trim()) is not None:
             malloc_trim(0)

@@ -141,7 +141,7 @@ class WorkerRun:
             worker.channel.flush()
         if self._heap.is_due_after(at - started):
             worker.channel.flush()  # the parent need not wait for it
-            self._heap.trim(columns=False)
+            self._heap.trim()
 
     def _report_failure(
         self,

@@ -187,7 +187,7 @@ class _Server:
                     return self._commands.popleft()
             if self._transferred_bytes >= MIN_TRANSFERRED_BYTES and not self._channel.wait_readable(IDLE_SECONDS):
                 self._transferred_bytes = 0
-                self._heap.trim(columns=True)
+                self._heap.trim()
             first, *rest = self._channel.receive_all()
             if rest:
                 with self._lock:
@@ -278,7 +278,7 @@ class _Server:
     def _publish(self, command: Transfer, spare: list[int]) -> None:
         if self._transferred_bytes >= MIN_TRANSFERRED_BYTES:  # of the value before, which was freed but not returned
             self._transferred_bytes = 0
-            self._heap.trim(columns=True)
+            self._heap.trim()
         run = self._runs.get(command.run)
         if run is not None:
             handle = run.publish(command.dataset, spare[0] if spare else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -26,22 +25,13 @@ def unshared():
 def test_freed_arrays_are_returned(make):
     """Half a megabyte each, below the size from which the C library returns an array when it is freed."""
     make()  # the first call imports what it needs, which stays in memory
-    Heap().trim(columns=True)
+    Heap().trim()
     before = unshared()
     kept = [make() for _ in range(100)]
     del kept[:-1]  # the last one keeps the heap from shrinking by itself
     gc.collect()
-    Heap().trim(columns=True)
+    Heap().trim()
     assert unshared() - before < 20 * MB
-
-
-@pytest.mark.parametrize("columns", [True, False])
-def test_columns_are_returned_if_they_are_not_needed_soon(monkeypatch, columns):
-    """Between two nodes, pyarrow keeps the memory of freed columns for the next one."""
-    calls = []
-    monkeypatch.setattr(pa, "default_memory_pool", lambda: SimpleNamespace(release_unused=lambda: calls.append("released")))
-    Heap().trim(columns=columns)
-    assert calls == (["released"] if columns else [])
 
 
 @pytest.fixture
@@ -58,7 +48,7 @@ def test_a_trim_is_due_after_nodes_that_took_fifty_times_as_long(trim_takes):
     assert not memory.is_due_after(0.001)
     assert memory.is_due_after(0.01)
     trim_takes(0.01)
-    memory.trim(columns=False)
+    memory.trim()
     assert memory.is_due_after(0.51)
     assert not memory.is_due_after(0.49)
 
@@ -66,7 +56,7 @@ def test_a_trim_is_due_after_nodes_that_took_fifty_times_as_long(trim_takes):
 def test_one_slow_trim_is_not_the_last_one(trim_takes):
     memory = Heap()
     trim_takes(1.0)
-    memory.trim(columns=False)
+    memory.trim()
     due = [memory.is_due_after(0.1) for _ in range(20)]
     assert not due[0]
     assert any(due)
