@@ -3,9 +3,10 @@
 A store that can write a record in parts (`SQLStore`) has the session from the start of its first run, and is brought up to date
 by a `LiveRecord` meanwhile; any other store gets the whole record when the session closes.
 
-State: the store until the session is closed, the records of its runs, the running git probe, and the live record. Neighbours:
-`session.py` reports the start and end of each run, `record.py` builds the record, `earlier_runs.py` reads from those of earlier
-sessions, `treadle.observe.store` has the stores.
+State: the store until the session is closed, the records of its runs, the running git probe, the live record and the session's
+clock. Neighbours: `session.py` reports the start and end of each run, `record.py` builds the record, `earlier_runs.py` reads
+from those of earlier sessions, `treadle.observe.store` has the stores.
+The module is long because saving a record has to say, for each way in which it can fail, what is lost and what to do.
 """
 
 from __future__ import annotations

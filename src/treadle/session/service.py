@@ -9,6 +9,7 @@
 
 State: the shared parts, the queue, the number of active runs, whether the service is closed. Neighbours: `session.py` executes
 each run, `creation.py` creates the parts, `run_queue.py` has the queue.
+The module is long because `run` and `submit` document their many arguments here, where users look for them.
 """
 
 from __future__ import annotations
