@@ -118,6 +118,14 @@ def test_objects_of_another_event_loop_are_refused(cluster):
             asyncio.run(use())
 
 
+@pytest.mark.parametrize("protocol", ["inproc", "tcp"])
+def test_workers_in_this_process_are_refused(protocol):
+    """One that is ended because of a timeout would end this process, whose printed lines would be sent to the run."""
+    options = {"processes": False, "n_workers": 1, "protocol": protocol, "dashboard_address": "127.0.0.1:0"}
+    with distributed.LocalCluster(**options) as made, pytest.raises(RunnerError, match="is a thread of this process"):
+        DaskRunner(cluster=made).run(ONE, Catalog())
+
+
 def test_objects_that_are_no_clusters_or_clients(cluster):
     """They are named before anything is connected."""
     with pytest.raises(RunnerError, match=r"cluster='tcp://10\.0\.0\.1:1', of type str"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from treadle import Catalog, NodeError, NodePolicy, Pipeline, node
-from treadle.errors import RunnerError
+from treadle.errors import RunnerError, WorkerSetupError
 from treadle.events import NodeFinished, Outcome
 from treadle.execution.executors.dask.versions import versions
 from treadle.execution.runners.dask import DaskRunner
@@ -206,6 +206,22 @@ def test_the_code_of_the_project_is_sent(client, tmp_path, monkeypatch):
     assert not one[2].startswith(str(tmp_path))
 
 
+def test_a_worker_that_cannot_write_the_code(changing_cluster, tmp_path, monkeypatch):
+    """The run ends with one error that says what the worker lacks; it does not wait for another worker."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "heavy_goods.py").write_text("def look():\n    return 1\n")
+    heavy = importlib.import_module("heavy_goods")
+    with changing_cluster.client() as client, DaskRunner(client=client, worker_timeout=600) as mine:
+        changing_cluster.start_workers(client, 1)
+        client.run(lambda dask_worker: Path(dask_worker.local_directory, "treadle-code").write_text("in the way"))
+        try:
+            with pytest.raises(WorkerSetupError, match=r"could not be unpacked into .*treadle-code.*Not a directory"):
+                mine.run(Pipeline([node(heavy.look, None, "seen", name="look")]), Catalog())
+        finally:
+            client.run(lambda dask_worker: Path(dask_worker.local_directory, "treadle-code").unlink())
+            del sys.modules["heavy_goods"]
+
+
 def test_a_traceback_has_the_paths_of_this_machine(client, tmp_path, monkeypatch):
     """A node that fails in the copy of the project's code on a worker is shown with the file that the user has."""
     monkeypatch.syspath_prepend(tmp_path)
@@ -222,6 +238,14 @@ def test_workers_with_versions_that_break_pickles_are_refused(client, monkeypatc
     """Nothing runs; the error has a table of the versions on both sides."""
     monkeypatch.setattr("treadle.execution.executors.dask.worker_checks.versions", lambda: {**versions(), "python": "3.7.1"})
     with pytest.raises(RunnerError, match=r"other versions of python.*\n.*here +worker\n +python +3\.7\.1 +3\."):
+        DaskRunner(client=client).run(Pipeline([node(int, None, "a", name="n")]), Catalog())
+
+
+def test_workers_of_another_version_may_not_understand_the_driver(client, monkeypatch):
+    """The error has the versions, and not what a function of the other version has raised."""
+    monkeypatch.setattr("treadle.execution.executors.dask.link.install", int)  # it takes no such arguments
+    monkeypatch.setattr("treadle.execution.executors.dask.worker_checks.versions", lambda: {**versions(), "treadle": "99.1"})
+    with pytest.raises(RunnerError, match=r"other versions of treadle.*\n.*here +worker\n +treadle +99\.1 +\d"):
         DaskRunner(client=client).run(Pipeline([node(int, None, "a", name="n")]), Catalog())
 
 

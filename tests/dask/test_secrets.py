@@ -6,10 +6,11 @@ import importlib
 import logging
 import secrets
 import sys
+import traceback
 
 import pytest
 
-from treadle import Catalog, Pipeline, node
+from treadle import Catalog, NodeError, Pipeline, node
 from treadle.execution.runners.dask import DaskRunner
 from treadle.secrets import register_secrets
 
@@ -100,3 +101,18 @@ def test_a_secret_that_a_worker_does_not_know_is_masked_by_the_driver(client, ca
         runner.run(Pipeline([node(tell, "token", "length", name="tell")]), Catalog({"token": token}))
     assert [record.getMessage() for record in caplog.records if record.name == "yarn"] == ["token ***"]
     assert "printed ***" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [str, int])
+def test_an_exception_with_a_secret_that_a_worker_does_not_know(client, kind):
+    """It is the cause of the error that the driver raises, so it is masked there, too, even if the secret is a number in it."""
+    secret = kind(secrets.randbelow(10**12) + 10**12)
+    register_secrets({"token": secret})
+
+    def fail(token):
+        raise KeyError("no such token", token)
+
+    with DaskRunner(client=client) as runner, pytest.raises(NodeError) as caught:
+        runner.run(Pipeline([node(fail, "token", "length", name="fail")]), Catalog({"token": secret}))
+    assert "no such token" in str(caught.value.__cause__)
+    assert str(secret) not in "".join(traceback.format_exception(caught.value))

@@ -18,8 +18,8 @@ def describe_failed_start(worker: str, failure: Failure) -> str:
         place = "The main process" if worker == "main" else worker
         return f"{place} could not be set up: the hook {failure.hook} of {failure.plugin or 'a plugin'} failed: {what}"
     return (
-        f"{worker} could not be set up: {what}. The error was raised while the worker imported the project's package and its "
-        "settings, which each worker does once."
+        f"{worker} could not be set up: {what.removesuffix('.')}. The error was raised while the worker imported the project's "
+        "package and its settings, which each worker does once."
     )
 
 

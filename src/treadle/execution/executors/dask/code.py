@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import zipfile
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _MAX_BYTES = 64 << 20
 _FOLDER = "treadle-code"
 """Folder for code in a dask worker's own directory."""
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders of installed packages, also those that `sysconfig` does not name: the user's, the operating system's."""
 _SKIPPED = frozenset({"__pycache__", ".git", ".ipynb_checkpoints", "node_modules", ".venv"})
 
 
@@ -75,8 +78,18 @@ def pack_code(names: Iterable[str]) -> ProjectCode:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for _name, path in sorted(tops.items()):
             for file in _files(path):
-                content, place = file.read_bytes(), file.relative_to(path.parent).as_posix()
-                size += len(content)
+                try:
+                    size += file.stat().st_size
+                    content = file.read_bytes() if size <= _MAX_BYTES else b""
+                except FileNotFoundError:
+                    continue  # an editor's temporary file that is gone by now
+                except OSError as exc:
+                    msg = (
+                        f"The file {file} of the project's code cannot be read, so it cannot be sent to the dask workers: {exc}. "
+                        "Make it readable, or move it out of the package's folder."
+                    )
+                    raise RunnerError(msg, name="dask") from exc
+                place = file.relative_to(path.parent).as_posix()
                 if size > _MAX_BYTES:
                     msg = (
                         f"The code in {path} has more than {format_bytes(_MAX_BYTES)} of files, too much to send to each dask "
@@ -102,8 +115,9 @@ def _own_path(name: str) -> Path | None:
     path = path.parent if folders and file is not None else path
     if path.suffix in (".so", ".pyd") or not path.exists():
         return None
-    resolved = str(path.resolve())
-    return None if resolved.startswith(_installed_folders()) else path
+    resolved = path.resolve()
+    is_installed = str(resolved).startswith(_installed_folders()) or not _INSTALLED.isdisjoint(resolved.parts)
+    return None if is_installed else path
 
 
 @cache
@@ -113,13 +127,26 @@ def _installed_folders() -> tuple[str, ...]:
     return tuple(os.path.realpath(path) + os.sep for path in paths)
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path, outer: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield the files of a module or package, with those of packages that its folders link to.
+
+    Args:
+        path: the file or folder.
+        outer: the folders with the links that led here: a link to one that contains them would lead round in a circle.
+    """
     if path.is_file():
         yield path
         return
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(each for each in folders if each not in _SKIPPED)
-        yield from (Path(folder) / each for each in sorted(files) if not each.endswith((".pyc", ".pyo")))
+        for file in [Path(folder, each) for each in sorted(files) if not each.endswith((".pyc", ".pyo"))]:
+            if file.is_file():  # not a pipe or socket, nor a link to nothing, such as the lock of an editor
+                yield file
+        for link in [path for each in folders if (path := Path(folder, each)).is_symlink()]:
+            if (link / "__init__.py").is_file():
+                entered, target = (*outer, Path(folder).resolve()), link.resolve()
+                if not any(each.is_relative_to(target) for each in entered):
+                    yield from _files(link, entered)
 
 
 def code_folder(local_directory: str, digest: str) -> str:
@@ -142,9 +169,13 @@ def unpack_code(code: ProjectCode, folder: str) -> None:
     if os.path.exists(folder):
         return
     partial = f"{folder}.{os.getpid()}"
-    with zipfile.ZipFile(io.BytesIO(code.archive)) as archive:
-        archive.extractall(partial)
-    os.rename(partial, folder)
+    try:
+        with zipfile.ZipFile(io.BytesIO(code.archive)) as archive:
+            archive.extractall(partial)
+        os.rename(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 class CodeFolders:

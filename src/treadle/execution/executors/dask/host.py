@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import RunnerError
+from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.code import ProjectCode, code_folder, unpack_code
 from treadle.execution.executors.dask.fetching import answer
 from treadle.execution.executors.dask.hosted_pool import HostedPool
-from treadle.execution.executors.dask.messages import FETCH, KILL, OPEN
+from treadle.execution.executors.dask.messages import FETCH, KILL, OPEN, Opened
 from treadle.execution.executors.dask.own_settings import OwnSettings
 from treadle.execution.executors.dask.project import HostedProject
 from treadle.execution.executors.dask.shared_files import unseen
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSpec
 
 _ATTRIBUTE = "_treadle_host"
+_IMPORT = uuid.uuid4().hex
+"""Differs between processes, but for forked ones."""
 
 
 class Installed(NamedTuple):
@@ -39,12 +44,14 @@ class Installed(NamedTuple):
         versions: its versions.
         unseen: the files that it does not see.
         nanny: the address of its nanny; None if it has none.
+        process: identifies its process.
     """
 
     has_code: bool
     versions: dict[str, str]
     unseen: list[str]
     nanny: str | None
+    process: tuple[str, int]
 
 
 class Host:
@@ -76,17 +83,18 @@ class Host:
             code: the digest of the project's code, and the archive, which is empty if this worker has that version.
         """
         from distributed.core import Status
-        from distributed.utils import offload
 
         self._own_settings.save()
-        spec: ProjectSpec = pickle.loads(project)  # noqa: S301 - the driver sent it
-        folder = code_folder(self._worker.local_directory, code[0]) if code[0] else ""
-        if folder:
-            await offload(unpack_code, ProjectCode(*code), folder)
-        hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label, folder))
-        hosted.task = task
         try:
-            await comm.write(hosted.blackboard.path)  # a dask task finds the pool from now on
+            spec: ProjectSpec = pickle.loads(project)  # noqa: S301 - the driver sent it
+            folder = await self._unpack(ProjectCode(*code))
+            hosted = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label, folder))
+        except Exception as exc:  # noqa: BLE001 - a full disk, for example: the driver reports it
+            await comm.write(pickle.dumps(Opened(None, record_failure(exc, phase="setup"))))
+            return Status.dont_reply
+        self.pools[pool], hosted.task = hosted, task
+        try:
+            await comm.write(pickle.dumps(Opened(hosted.blackboard.path)))  # a dask task finds the pool from now on
             await hosted.listen()
         finally:
             hosted.blackboard.remove()
@@ -95,6 +103,27 @@ class Host:
             with suppress(RuntimeError):  # the process is ending
                 self._worker.executors["default"].submit(self._restore_settings)
         return Status.dont_reply
+
+    async def _unpack(self, code: ProjectCode) -> str:
+        """Unpack the project's code, unless it is here; return its folder, an empty string if there is no code.
+
+        Raises:
+            RunnerError: it cannot be written.
+        """
+        from distributed.utils import offload
+
+        folder = code_folder(self._worker.local_directory, code.digest) if code.digest else ""
+        if folder:
+            try:
+                await offload(unpack_code, code, folder)
+            except OSError as exc:
+                msg = (
+                    f"The project's code could not be unpacked into {os.path.dirname(folder)} on the dask worker at "
+                    f"{self._worker.address}: {exc}. If the disk is full, free some space, or start the worker with another "
+                    "--local-directory."
+                )
+                raise RunnerError(msg, name="dask") from exc
+        return folder
 
     def _restore_settings(self) -> None:
         if not self.pools:
@@ -172,7 +201,12 @@ def install(dask_worker: Any, digest: str, probes: Sequence[str]) -> Installed:
     if not hasattr(dask_worker, _ATTRIBUTE):
         setattr(dask_worker, _ATTRIBUTE, Host(dask_worker))
     has_code = os.path.exists(code_folder(dask_worker.local_directory, digest))
-    return Installed(has_code, versions(), unseen(probes), dask_worker.nanny)
+    return Installed(has_code, versions(), unseen(probes), dask_worker.nanny, this_process())
+
+
+def this_process() -> tuple[str, int]:
+    """Return what identifies this process among those of all machines."""
+    return _IMPORT, os.getpid()
 
 
 def run_jobs(pool: str, sequence: int) -> None:

@@ -24,15 +24,17 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.blackboard_file import BlackboardReader
 from treadle.execution.executors.dask.exits import Exit, ask_nanny, kill_worker
-from treadle.execution.executors.dask.host import install
-from treadle.execution.executors.dask.messages import KILL, OPEN, EndKeepAlive, QueuedJob, RunFiles, UseBlackboard
+from treadle.execution.executors.dask.host import install, this_process
+from treadle.execution.executors.dask.messages import KILL, OPEN, EndKeepAlive, Opened, QueuedJob, RunFiles, UseBlackboard
 from treadle.execution.executors.dask.sent_parts import SentParts
 from treadle.execution.executors.dask.shared_files import probes
 from treadle.execution.executors.dask.worker_checks import (
     UnusableWorkerError,
     call,
+    check_basic_versions,
     check_files,
     check_folders,
+    check_process,
     check_versions,
     remote,
 )
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.dask.code import ProjectCode
+    from treadle.execution.executors.dask.host import Installed
     from treadle.execution.executors.dask.sent_parts import RunParts
     from treadle.execution.protocol.messages import BeginRun, Fact
 
@@ -253,7 +256,8 @@ class Link:
         from distributed.comm import connect
 
         with probes(folders) as files:
-            installed = await call(self._client, self.address, install, digest=code.digest, probes=list(files))
+            installed = await self._install(code.digest, list(files))
+            check_process(self.address, is_this_one=installed.process == this_process())
             check_versions(self.address, installed.versions)
             check_files(self.address, installed.unseen, files)
         self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
@@ -268,10 +272,24 @@ class Link:
                 "code": (code.digest, b"" if installed.has_code else code.archive),
             }
         )
-        self._blackboard = BlackboardReader(await self._comm.read(), installed.nanny)
+        opened: Opened = pickle.loads(await self._comm.read())  # noqa: S301 - a worker of the user's cluster
+        if opened.blackboard is None:
+            self._notify(self, [Hello(self.number, 0, 0, opened.failure)])
+            return
+        self._blackboard = BlackboardReader(opened.blackboard, installed.nanny)
         if self._blackboard.is_possible:
             await self._write(pickle.dumps([UseBlackboard()]))
         self.tasks.set_up()
+
+    async def _install(self, digest: str, probes: list[str]) -> Installed:
+        try:
+            installed: Installed = await call(self._client, self.address, install, digest=digest, probes=probes)
+        except (OSError, UnusableWorkerError):
+            raise
+        except Exception:
+            await check_basic_versions(self._client, self.address)
+            raise
+        return installed
 
     async def check_folders(self, folders: Mapping[str, str]) -> None:
         """Raise if the worker does not see folders of this machine.

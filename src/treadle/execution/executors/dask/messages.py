@@ -9,11 +9,24 @@ from treadle.execution.protocol.placement import Placement
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
+    from treadle.events import Failure
     from treadle.execution.protocol.handles import Handle
     from treadle.execution.protocol.messages import Job
 
 OPEN, FETCH, KILL = "treadle_open", "treadle_fetch", "treadle_kill"
 """Operations that a dask worker with Treadle's handlers understands: open a stream, read a value, end the process."""
+
+
+class Opened(NamedTuple):
+    """The answer to an OPEN.
+
+    Attributes:
+        blackboard: the path of the worker's blackboard; None if the worker has no part of the pool, because of the failure.
+        failure: what was raised.
+    """
+
+    blackboard: str | None
+    failure: Failure | None = None
 
 
 class DatasetPart(NamedTuple):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.attempt.exceptions import pickle_exception
+from treadle.execution.attempt.failure import restore_exception
 from treadle.execution.protocol.messages import Failed, Hello, Logged, Output
-from treadle.secrets import mask_secrets
+from treadle.secrets import known_secrets, mask_secrets, masked_exception
 
 if TYPE_CHECKING:
     from treadle.execution.executors.dask.code import ProjectCode
@@ -34,7 +36,10 @@ def for_this_machine(fact: Any, code: ProjectCode) -> Any:
     if (kind is Failed or kind is Hello) and fact.failure is not None:
         traceback = _prepared(fact.failure.traceback, code)
         message = _prepared(fact.failure.message, code)
-        return fact._replace(failure=fact.failure._replace(traceback=traceback, message=message))
+        failure = fact.failure._replace(traceback=traceback, message=message)
+        if failure.pickled is not None and known_secrets():
+            failure = failure._replace(pickled=pickle_exception(masked_exception(restore_exception(failure))))
+        return fact._replace(failure=failure)
     return fact
 
 

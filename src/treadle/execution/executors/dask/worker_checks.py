@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import platform
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.dask.shared_files import probes, unseen
@@ -61,6 +63,23 @@ async def call(client: Any, address: str, function: Callable[..., Any], **argume
     raise answer["exception"]
 
 
+async def check_basic_versions(client: Any, address: str) -> None:
+    """Raise if a worker has another Python or Treadle, whose functions may expect or return something else.
+
+    Args:
+        client: the client.
+        address: of the worker.
+
+    Raises:
+        UnusableWorkerError: it has.
+    """
+    there = {
+        "python": await call(client, address, platform.python_version),
+        "treadle": await call(client, address, version, distribution_name="treadle"),
+    }
+    check_versions(address, {**versions(), **there})
+
+
 async def check_folders(client: Any, address: str, folders: Mapping[str, str]) -> None:
     """Raise if a worker does not see folders of this machine.
 
@@ -94,6 +113,24 @@ def check_files(address: str, missing: list[str], files: Mapping[str, str]) -> N
             f"in {folder}. Keep it where all workers can reach it (a shared file system, S3, a database), or run its nodes in "
             "the main process (run_in: main). If the file system is shared and this is a mistake, say so: "
             "shared_file_system=True."
+        )
+        raise UnusableWorkerError(msg)
+
+
+def check_process(address: str, *, is_this_one: bool) -> None:
+    """Raise if a worker is a part of this process.
+
+    Args:
+        address: of the worker.
+        is_this_one: whether it is.
+
+    Raises:
+        UnusableWorkerError: it is.
+    """
+    if is_this_one:
+        msg = (
+            f"The dask worker at {address} is a thread of this process (processes=False). Nodes need processes of their own: one "
+            "that is stopped, because of its timeout for example, would end this process. Start the cluster with processes=True."
         )
         raise UnusableWorkerError(msg)
 
