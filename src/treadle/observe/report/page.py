@@ -21,11 +21,9 @@ from treadle.events import Outcome
 from treadle.observe.report.history_section import shown_histories
 from treadle.observe.report.payload import estimates_payload, run_payload
 from treadle.observe.report.sections import COLUMNS, LABELS, static_sections
-from treadle.secrets import mask_secrets
+from treadle.secrets import known_secrets, mask_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jinja2 import Template
 
     from treadle.observe.report.analysis import ReportContent, RunAnalysis
@@ -43,12 +41,14 @@ def render(report: ReportContent) -> str:
     """
     analysis = report.analysis
     style, script = _text("report.css"), _script()
-    data = _inert(_masked_json(_data(report)))
+    data = _data(report)
+    if known_secrets():
+        data = _masked(data)
     page: str = _template().render(
         policy=_policy(style, script),
         style=_trusted(style),
         script=_trusted(script),
-        data=_trusted(data),
+        data=_trusted(_inert(json.dumps(data, separators=(",", ":"), ensure_ascii=False))),
         title=f"Run {analysis.session.session_id}",
         session=analysis.session,
         summary=analysis.summary,
@@ -59,7 +59,7 @@ def render(report: ReportContent) -> str:
         wait_labels=list(COLUMNS.values()),
         **static_sections(report),
     )
-    return page
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")  # a text that a node made may have half of a surrogate pair
 
 
 def _data(report: ReportContent) -> dict[str, Any]:
@@ -94,8 +94,15 @@ def _digits(seconds: float) -> float:
     return float(f"{seconds:.4g}")
 
 
-def _masked_json(data: Mapping[str, Any]) -> str:
-    return mask_secrets(json.dumps(data, separators=(",", ":"), ensure_ascii=False))
+def _masked(value: Any) -> Any:
+    """Return data with the secrets in its texts masked. A secret that is a number or a common word must change nothing else."""
+    if isinstance(value, str):
+        return mask_secrets(value)
+    if isinstance(value, dict):
+        return {key: _masked(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(each) for each in value]
+    return value
 
 
 def _inert(text: str) -> str:

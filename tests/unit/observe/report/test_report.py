@@ -82,6 +82,26 @@ def test_secrets_are_not_in_a_page(records):
     assert "hunter2" not in page
 
 
+def test_a_secret_changes_only_texts(records):
+    """A secret that is a number, or a word that the page itself uses, is masked in texts; the page still finds its data."""
+    register_secrets([2048, "root", "attempts"])
+    nodes = [records.attempt("a", "worker-1", 0.0, 1.0, sent=0.0)]
+    session = records.session(records.graph({"a": ()}), nodes, wall=2048.0)
+    page = Report(session._replace(project_path="/root", extra_params={"pin": 2048})).html()
+    data = data_of(page)
+    assert (data["run"]["wall"], data["root"], len(data["run"]["attempts"]["node"])) == (2048.0, "/***", 1)
+
+
+def test_texts_of_nodes_that_are_no_text_can_be_written(records, tmp_path):
+    """Half of a surrogate pair in the message of an exception, as of a file name that is not UTF-8, is shown escaped."""
+    nodes = [records.attempt("a", "worker-1", 0.0, 1.0, sent=0.0, outcome=Outcome.FAILED)]
+    broken = nodes[0]._replace(error=nodes[0].error._replace(message="no file \udc80"))
+    session = records.session(records.graph({"a": ()}), [broken], wall=1.0, outcome=Outcome.FAILED)
+    page = Report(session).save(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "ValueError: no file \\udc80</summary>" in page
+    assert data_of(page)["run"]["errors"][0]["message"] == "no file \udc80"
+
+
 def test_the_report_of_nothing_is_small(records):
     """A session without a run has a page of at most 300 kB, which says so."""
     session = records.session(records.graph({}), [], wall=1.0)
