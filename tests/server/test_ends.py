@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -48,14 +49,24 @@ def test_sigterm_waits_for_the_current_run(own_server):
     first = own_server()
     running = first.block()
     queued = first.post().json()["id"]
-    with httpx.Client(base_url=first.url, timeout=60) as waiting, waiting.stream("GET", f"/runs/{running}/events") as answer:
+    with (
+        httpx.Client(base_url=first.url, timeout=60) as waiting,
+        waiting.stream("GET", f"/runs/{running}/events") as answer,
+        waiting.stream("GET", f"/runs/{queued}/events") as of_queued,
+        ThreadPoolExecutor() as clients,
+    ):
+        kedro = clients.submit(httpx.post, f"{first.url}/run", json={}, timeout=60)
+        first._wait_for(lambda: first.client.get("/ready").json()["queued"] == 2)
         first.signal(signal.SIGTERM)
         first._wait_for(lambda: first.client.get("/ready").status_code == 503)
         assert first.post().status_code == 503
         assert first.show(queued)["state"] == "queued"
         first.open_gate()
         assert '"state": "succeeded"' in answer.read().decode()
+        assert of_queued.read().decode().count("event: ") == 1
+        assert (kedro.result().status_code, kedro.result().json()["error"]["type"]) == (503, "ShuttingDown")
     assert first.end() == 0
+    assert "Traceback" not in first.log.read_text()
     second = own_server()
     assert second.show(queued, wait=60)["state"] == "succeeded"
     assert second.show(running)["state"] == "succeeded"

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -24,7 +25,7 @@ from treadle.observe.store import SQLStore
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
 from treadle.project import bootstrap_project, configure
-from treadle.server import ServerOptions, access
+from treadle.server import ServerOptions, access, events
 from treadle.server.access import wait_for_end
 from treadle.server.events import EventLogs
 from treadle.server.models import NodeCounts, RunBody, RunView
@@ -185,7 +186,7 @@ def test_a_stored_request_that_is_refused_does_not_block_the_queue(runs, tmp_pat
     with closing(SQLStore(project_path=tmp_path)) as store:
         for number, request in enumerate(requests):
             store.queue_run(left_by_another_server(f"2026-01-01T00.00.00.00{number}Z-aaaaaaaa", request))
-    waiting, lost = runs.queue.adopt()
+    waiting, lost = runs.queue.adopt(lambda _: None)
     assert (len(waiting), lost) == (3, [])
     told = [threading.Event() for _ in waiting]
     for run_id, event in zip(waiting, told, strict=True):
@@ -339,6 +340,113 @@ def test_a_broken_line_in_a_file_of_events_is_left_out(tmp_path):
     logs.close()
     assert logs.has_ended("r1")
     assert [(facts["id"], facts["type"]) for _line, facts in logs.read("r1").events()] == [(1, "run_queued"), (2, "run_ended")]
+
+
+@pytest.fixture
+def shortest_files():
+    """`shortest_files(size)`: from now on no file may be longer, as on a disk that is full; None ends that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, before if size is None else (size, before[1]))
+
+    yield limit
+    limit(None)
+
+
+def test_events_that_cannot_be_written_are_written_later(tmp_path, shortest_files, caplog):
+    """The disk is full in the middle of a line: when there is room again, all events follow, each once; one message says so."""
+    logs, woken = EventLogs(tmp_path / "events"), threading.Event()
+    logs.begin("r1")
+    logs.end_streams()
+    shortest_files(200)  # in the third line
+    for number in range(10):
+        logs.observer("r1")(NodeStarted(f"n{number}", "main", 1, 1.0))
+    logs.end("r1", state="succeeded")
+    logs.end_streams()
+    assert 1 <= len(list(logs.read("r1").events())) <= 2
+    assert logs.exists("r1")
+    logs.subscribe("r1", woken.set)
+    shortest_files(None)
+    assert woken.wait(60)  # nothing else happens
+    assert [facts["id"] for _line, facts in logs.read("r1").events()] == list(range(1, 13))
+    assert logs.has_ended("r1")
+    logs.close()
+    (message,) = [each.getMessage() for each in caplog.records]
+    assert "r1 cannot be written" in message
+
+
+def test_events_that_can_never_be_written_take_little_memory(tmp_path, monkeypatch, caplog):
+    """Of the runs that have waited longest only the end is kept; what is lost when the server ends is logged."""
+    monkeypatch.setattr(events, "_MOST_UNWRITTEN", 5)
+    folder = tmp_path / "events"
+    logs = EventLogs(folder)
+    folder.rmdir()
+    folder.touch()
+    for run_id in ("r1", "r2", "r3"):
+        logs.begin(run_id)
+        logs.observer(run_id)(NodeStarted("n", "main", 1, 1.0))
+        logs.end(run_id, state="succeeded")
+        logs.end_streams()
+    assert {run_id: len(facts) for run_id, facts in logs._unwritten.items()} == {"r1": 1, "r2": 1, "r3": 3}
+    folder.unlink()
+    logs.close()
+    assert [logs.has_ended(run_id) for run_id in ("r1", "r2", "r3")] == [True] * 3
+    assert sum("given up" in each.getMessage() for each in caplog.records) == 2
+
+
+def test_a_server_that_ends_answers_who_waits_for_queued_runs(runs):
+    """It will not run them: requests that wait get the run as it is, streams of events end, and so do later ones."""
+    run_id = runs.submit(RunBody())
+
+    async def follow():
+        return "".join([packet async for packet in event_stream(runs.events, run_id, 0, 60)])
+
+    async def wait():
+        waiting, following = asyncio.ensure_future(wait_for_end(runs, run_id, 60)), asyncio.ensure_future(follow())
+        await asyncio.sleep(0)  # both begin to wait
+        await asyncio.to_thread(runs.drain)  # also if the server has not begun to run anything
+        return await waiting, await following, await wait_for_end(runs, run_id, 60), await follow()
+
+    view, text, *later = asyncio.run(wait())
+    assert (view.state, view.position) == ("queued", 0)
+    assert (text.count("event: "), text.count("event: run_queued")) == (1, 1)
+    assert later == [view, text]
+
+
+def test_a_cancelled_run_has_ended_although_the_store_fails(runs, monkeypatch):
+    """Who waits for it is answered, its events end, and it is called cancelled; the store is written later."""
+    run_id, told = runs.submit(RunBody()), threading.Event()
+    runs.on_end(run_id, told.set)
+
+    def fail(*_arguments, **_options):
+        raise StoreError("the database is locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(runs.queue._store, "end_queued", fail)
+        with pytest.raises(StoreError, match="locked"):
+            runs.cancel(run_id)
+    assert told.is_set()
+    assert [runs.view(run_id).state, runs.cancel(run_id).state] == ["cancelled"] * 2
+    assert [(each.id, each.state) for each in runs.views(10)] == [(run_id, "cancelled")]
+    assert b'ended_total{state="cancelled"} 1.0' in runs.metrics.text()
+    runs.queue.keep()
+    with closing(SQLStore(project_path=runs._service.facts.project_path)) as store:
+        assert store.find_queued(run_id).state == CANCELLED
+    runs.close()
+    assert runs.events.has_ended(run_id)
+
+
+def test_an_adopted_run_has_its_first_event(runs, tmp_path):
+    """A server was killed after it had stored a run and before it had written an event: the next one writes it."""
+    left = left_by_another_server("2026-01-01T00.00.00.000Z-aaaaaaaa", {"body": {}, "resumes": None})
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        store.queue_run(left)
+    runs.start()
+    assert ended(runs, left.run_id) == "succeeded"
+    runs.close()
+    types = [facts["type"] for _line, facts in runs.events.read(left.run_id).events()]
+    assert (types[0], types[-1]) == ("run_queued", "run_ended")
 
 
 def test_values_that_cannot_be_written_are_no_defect_of_the_server():

@@ -7,7 +7,8 @@
 
 The thread of the run only puts each event into a queue, so neither the disk nor a slow client delays it. Clients see only what
 was written, and the number of a line is its id: a client that comes back after a restart of the server, or after a kill,
-continues where it was. State: the files of the runs, the queue, and who waits for a run.
+continues where it was. Events that cannot be written, because the disk is full, are kept and written later. State: the files of
+the runs, the queue, the events that could not be written, and who waits for a run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import logging
 import os
 import threading
 import time
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import NodeFailed, NodeFinished, NodeReused, NodeSkipped, NodeStarted, RunStarted, WorkerLost, WorkerStarted
@@ -48,6 +50,10 @@ _FIELDS = ("node", "worker", "attempt", "started", "final", "exitcode", "start_m
 _CHUNK = 1 << 16
 _BATCH_SECONDS = 0.02
 """How long events are collected before they are written together."""
+_RETRY_SECONDS = 1.0
+"""How long the writer waits, if nothing else happens, before it tries again to write what it could not write."""
+_MOST_UNWRITTEN = 100_000
+"""How many events are kept in memory at most because they cannot be written; then those of the oldest run are given up."""
 
 
 class EventLogs:
@@ -62,11 +68,12 @@ class EventLogs:
         _make_folder(folder)
         self._folder = folder
         self._debug = debug
-        self._queue: SimpleQueue[tuple[str, Event | dict[str, Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[str, Event | dict[str, Any]] | threading.Event | None] = SimpleQueue()
         self._lock = fork_safe(threading.Lock())
         self._waiting: dict[str, set[Callable[[], None]]] = {}
         self._counts: dict[str, int] = {}  # lines in the file of each run that has not ended
         self._begun: set[str] = set()  # runs whose last event is not written yet
+        self._unwritten: dict[str, list[dict[str, Any]]] = {}  # events that could not be written, by run
         self._closing = threading.Event()
         self.is_closed = False
         """Whether no more events follow, because the server ends."""
@@ -137,11 +144,21 @@ class EventLogs:
             if file.stat().st_mtime < before and file.stem not in self._counts:
                 file.unlink(missing_ok=True)
 
+    def end_streams(self) -> None:
+        """Write what is queued, and let all streams end, because the server ends. Events are still accepted."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait()
+        self._wake_all()
+
     def close(self) -> None:
         """Write what is queued, and wake everyone who waits."""
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         self.is_closed = True
         with self._lock:
             callbacks = [wake for each in self._waiting.values() for wake in each]
@@ -154,29 +171,62 @@ class EventLogs:
     # --- in the thread ---------------------------------------------------------------------------------------------------
 
     def _write_all(self) -> None:
-        item = self._queue.get()
+        item = self._next_item()
         while item is not None:
-            self._closing.wait(_BATCH_SECONDS)  # tiny nodes end by the dozen; one write for all of them
-            run_id, batch, item = item[0], [item[1]], self._waiting_item()
-            while item is not None and item is not _NOTHING and item[0] == run_id:
-                batch.append(item[1])
-                item = self._waiting_item()
-            self._write(run_id, batch)
             if item is _NOTHING:
-                item = self._queue.get()
+                self._write_unwritten()
+                item = self._next_item()
+            elif isinstance(item, threading.Event):
+                item.set()
+                item = self._next_item()
+            else:
+                self._closing.wait(_BATCH_SECONDS)  # tiny nodes end by the dozen; one write for all of them
+                run_id, batch, item = item[0], [item[1]], self._waiting_item()
+                while isinstance(item, tuple) and item[0] == run_id:
+                    batch.append(item[1])
+                    item = self._waiting_item()
+                if self._write(run_id, batch):
+                    self._write_unwritten()
+                if item is _NOTHING:
+                    item = self._next_item()
+        self._write_unwritten()
+        for run_id, facts in self._unwritten.items():
+            _logger.error("%d events of the run %s are lost, because they could not be written.", len(facts), run_id)
+
+    def _next_item(self) -> Any:
+        """Wait for the next item; return `_NOTHING` if it is time to try again to write what could not be written."""
+        try:
+            return self._queue.get(timeout=_RETRY_SECONDS if self._unwritten else None)
+        except Empty:
+            return _NOTHING
 
     def _waiting_item(self) -> Any:
         return _NOTHING if self._queue.empty() else self._queue.get()
 
-    def _write(self, run_id: str, events: list[Event | dict[str, Any]]) -> None:
-        facts = [each for event in events if (each := self._facts(event)) is not None]
+    def _write_unwritten(self) -> None:
+        """Try again to write what could not be written, until that fails."""
+        for run_id in list(self._unwritten):
+            if not self._write(run_id, []):
+                return
+
+    def _write(self, run_id: str, events: list[Event | dict[str, Any]]) -> bool:
+        """Write events of a run after those that could not be written before; return False if they cannot be written."""
+        earlier = self._unwritten.pop(run_id, [])
+        facts = [*earlier, *(each for event in events if (each := self._facts(event)) is not None)]
         if not facts:
-            return
+            return True
         try:
             self._append(run_id, facts)
-        except OSError:
-            self._counts.pop(run_id, None)  # a part may be written: count the lines again
-            _logger.exception("The events of run %s cannot be written to %s.", run_id, self._folder)
+        except OSError as exc:
+            self._counts.pop(run_id, None)  # the folder may have been removed: count the lines again
+            self._unwritten[run_id] = facts
+            if not earlier:
+                _logger.error(  # noqa: TRY400 - the traceback says no more than the message
+                    "The events of the run %s cannot be written: %s. They are kept, and written as soon as that is possible.",
+                    *(run_id, exc),
+                )
+            self._give_up_oldest()
+            return False
         if facts[-1]["type"] == ENDED:
             self._counts.pop(run_id, None)
             self._begun.discard(run_id)
@@ -184,18 +234,47 @@ class EventLogs:
             callbacks = list(self._waiting.get(run_id, ()))
         for wake in callbacks:
             wake()
+        return True
+
+    def _give_up_oldest(self) -> None:
+        """Give up events of the runs that have waited longest, except how these runs ended, if too many cannot be written."""
+        total = sum(len(facts) for facts in self._unwritten.values())
+        for run_id, facts in self._unwritten.items():
+            if total <= _MOST_UNWRITTEN:
+                return
+            if len(facts) > 1:
+                _logger.error("%d events of the run %s are given up: too many could not be written.", len(facts) - 1, run_id)
+                total -= len(facts) - 1
+                del facts[:-1]
 
     def _append(self, run_id: str, facts: list[dict[str, Any]]) -> None:
-        number, start = self._counts.get(run_id), b""
+        """Append events to the file of their run: all of them, or none if that fails."""
+        number, file = self._counts.get(run_id), self._file(run_id)
         if number is None:
             _make_folder(self._folder)  # which someone may have removed
-            number = sum(1 for _ in self.read(run_id).events())
-            start = b"\n" if _ends_within_a_line(self._file(run_id)) else b""
+            number = self._count_whole_lines(run_id)
         lines = [json.dumps({"id": number + place, **each}) for place, each in enumerate(facts, start=1)]
-        descriptor = os.open(self._file(run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "ab") as file:  # buffered, so that a write of a part is continued
-            file.write(start + "".join(f"{line}\n" for line in lines).encode("ascii"))
+        content = "".join(f"{line}\n" for line in lines).encode("ascii")
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            try:
+                while content:
+                    content = content[os.write(descriptor, content) :]
+            except OSError:
+                os.ftruncate(descriptor, size)  # so that the next attempt repeats no event
+                raise
+        finally:
+            os.close(descriptor)
         self._counts[run_id] = number + len(lines)
+
+    def _count_whole_lines(self, run_id: str) -> int:
+        """Return the number of events in a file, and remove what a server wrote of its last line before it was killed."""
+        reader = self.read(run_id)
+        number = sum(1 for _ in reader.events())
+        with suppress(FileNotFoundError):
+            os.truncate(self._file(run_id), reader.offset)
+        return number
 
     def _facts(self, event: Event | dict[str, Any]) -> dict[str, Any] | None:
         if isinstance(event, dict):
@@ -221,11 +300,14 @@ class Reader:
 
     Args:
         file: the file; it may not exist yet.
+
+    Attributes:
+        offset: how many bytes have been read; always those of whole lines.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._offset = 0
+        self.offset = 0
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the lines that have been written since the last call, and the event in each.
@@ -234,12 +316,12 @@ class Reader:
         """
         try:
             with self._file.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.offset)
                 rest = b""
                 while chunk := file.read(_CHUNK):
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
-                        self._offset += len(line) + 1
+                        self.offset += len(line) + 1
                         if (facts := _event_in(line)) is not None:
                             yield line.decode(), facts
         except FileNotFoundError:
@@ -257,15 +339,3 @@ def _event_in(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return facts if isinstance(facts, dict) and "type" in facts else None
-
-
-def _ends_within_a_line(path: Path) -> bool:
-    """Return whether a file exists and its last line has no end."""
-    try:
-        with path.open("rb") as file:
-            if not file.seek(0, os.SEEK_END):
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except FileNotFoundError:
-        return False

@@ -101,7 +101,9 @@ def add_endpoints(app: FastAPI) -> None:
             return KedroResult(status="failure", run_id="", duration_ms=0.0, error=KedroError.of(exc.error))
         view = await wait_for_end(runs, run_id, _LONGEST)
         result = _result(view)
-        if result.error is not None:
+        if view.state == "queued":  # the server ends; the request must not be sent again
+            response.status_code = 503
+        elif result.error is not None:
             response.status_code = 422 if result.error.type in _WRONG_REQUESTS else 500
         return result
 
@@ -130,7 +132,10 @@ def _result(view: RunView) -> KedroResult:
     if view.state == "succeeded":
         return KedroResult(status="success", run_id=view.id, duration_ms=milliseconds)
     error = KedroError(type="RunError", message=f"The run is {view.state}.")
-    if view.error is not None:
+    if view.state == "queued":
+        msg = f"The server is shutting down. The run {view.id} stays queued: it runs when the server has started again."
+        error = KedroError(type="ShuttingDown", message=msg)
+    elif view.error is not None:
         error = KedroError.of(view.error)
     return KedroResult(status="failure", run_id=view.id, duration_ms=milliseconds, error=error)
 

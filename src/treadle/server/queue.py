@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import ServerError
 from treadle.forks import fork_safe
 from treadle.observe.store.liveness import this_process
-from treadle.observe.store.queued_run import ENDED, LOST, QUEUED, QueuedRun
+from treadle.observe.store.queued_run import CANCELLED, ENDED, LOST, QUEUED, QueuedRun
 from treadle.server.models import RunBody
 from treadle.server.problems import Problem
 from treadle.session.identity import new_session_id
@@ -86,6 +86,7 @@ class RunQueue:
         self._digest_key = secrets.token_bytes(32)
         self._with_secrets: OrderedDict[str, bytes] = OrderedDict()  # digests of requests with secrets and keys, by run
         self._ended: deque[tuple[str, str, bool]] = deque()  # whose end is not yet in the store: run, state, keeps request
+        self._states: dict[str, str] = {}  # of the runs whose end is not yet in the store
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -205,14 +206,17 @@ class RunQueue:
             return None
 
     def find_stored(self, run_id: str) -> QueuedRun | None:
-        """Return what the store knows of a run that was accepted."""
+        """Return what is known of a run that was accepted: what the store has, and its end if that is not in the store yet."""
+        state = self._states.get(run_id)
         found: QueuedRun | None = self._store.find_queued(run_id)
-        return found
+        return found._replace(state=state) if found is not None and state is not None else found
 
     def cancelled_or_lost(self, limit: int) -> tuple[QueuedRun, ...]:
         """Return the newest runs that were cancelled, or lost before they started."""
+        unnoted = [run_id for run_id, state in list(self._states.items()) if state in (CANCELLED, LOST)]
         found: tuple[QueuedRun, ...] = self._store.cancelled_or_lost_runs(self._package, limit)
-        return found
+        known = {each.run_id for each in found}
+        return *found, *(run for each in unnoted if each not in known and (run := self.find_stored(each)) is not None)
 
     def end(self, run_id: str, state: str, *, has_succeeded: bool) -> None:
         """Note that a run has ended, as `CANCELLED`, `ENDED` or `LOST`; what was asked for is kept while it can be resumed.
@@ -222,14 +226,18 @@ class RunQueue:
         Raises:
             StoreError: the database cannot be written; `keep` tries again.
         """
+        self._states[run_id] = state
         self._ended.append((run_id, state, not has_succeeded))
         if has_succeeded:
             self._secret.pop(run_id, None)
         else:
             self._note_ended()
 
-    def adopt(self) -> tuple[list[str], list[str]]:
+    def adopt(self, accept: Callable[[str], None]) -> tuple[list[str], list[str]]:
         """Take over the runs of a server that is gone.
+
+        Args:
+            accept: called with the id of each run that waits, before it can start.
 
         Returns:
             The runs that wait now; and those that are lost, because they had started, or because only that server knew their
@@ -243,6 +251,7 @@ class RunQueue:
                 self._store.end_queued([run.run_id], ENDED if has_started else LOST, keeps_request=True)
             else:
                 waiting.append(run.run_id)
+                accept(run.run_id)
                 self._append(run.run_id, None)
         return waiting, lost
 
@@ -286,6 +295,8 @@ class RunQueue:
                 (state, keeps_request), run_ids = next(iter(by_state.items()))
                 self._store.end_queued(run_ids, state, keeps_request=keeps_request)
                 del by_state[state, keeps_request]
+                for run_id in run_ids:
+                    self._states.pop(run_id, None)
         except BaseException:
             self._ended.extend((run_id, *key) for key, run_ids in by_state.items() for run_id in run_ids)
             raise

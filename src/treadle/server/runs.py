@@ -77,6 +77,7 @@ class Runs:
         self._durations = Durations()
         self._starter = threading.Thread(target=self._start_all, name="treadle-server-runs", daemon=True)
         self._ending = threading.Event()
+        self._is_drained = False
         self._keeper = threading.Thread(target=self._keep, name="treadle-server-keeper", daemon=True)
 
     def start(self) -> None:
@@ -156,10 +157,12 @@ class Runs:
             if current is not None and current.accepted.run_id == run_id:
                 current.is_cancelled = True
         if was_waiting:
-            self.queue.end(run_id, CANCELLED, has_succeeded=False)
-            self.metrics.ended("cancelled", None)
-            self.events.end(run_id, state="cancelled")
-            self._waiters.call(run_id)
+            try:
+                self.queue.end(run_id, CANCELLED, has_succeeded=False)
+            finally:  # also if the store cannot be written, which is tried again later
+                self.metrics.ended("cancelled", None)
+                self.events.end(run_id, state="cancelled")
+                self._waiters.call(run_id)
             return self.view(run_id)
         if current is None or current.accepted.run_id != run_id or not current.handle.cancel():
             view = self.view(run_id)  # raises if there is none
@@ -242,7 +245,7 @@ class Runs:
         return self._current is not None
 
     def on_end(self, run_id: str, function: Callable[[], None]) -> Callable[[], None]:
-        """Call a function when a run of this server has ended; at once if it has, or if it is not a run of this server.
+        """Call a function when a run of this server has ended, or when the server ends; at once if there is nothing to wait for.
 
         Args:
             run_id: the run.
@@ -255,20 +258,27 @@ class Runs:
         with self._lock:
             is_running = self._current is not None and self._current.accepted.run_id == run_id
             has_ended = not is_running and self.queue.position(run_id) is None
-        if has_ended:
+        if has_ended or self._is_drained:
             self._waiters.call(run_id)
         return forget
 
     # --- the end of the server -------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Start no more runs, and wait for the current one; after the grace time it is interrupted."""
+        """Start no more runs, and wait for the current one; after the grace time it is interrupted.
+
+        Clients that wait for a queued run are then answered, and streams of events end: this server will not run it.
+        """
         self.queue.close()
         with self._lock:
             current = self._current
         if current is not None and not current.handle.wait(self._options.grace):
             self.interrupt()
-        self._starter.join()
+        if self._starter.ident is not None:  # the server may end before it has begun to run anything
+            self._starter.join()
+        self._is_drained = True
+        self._waiters.call_all()
+        self.events.end_streams()
 
     def interrupt(self) -> None:
         """Stop the current run, because the server ends."""
@@ -353,7 +363,12 @@ class Runs:
                 _logger.exception("The store of the server cannot be updated.")
 
     def _adopt(self) -> None:
-        waiting, lost = self.queue.adopt()
+        def accept(run_id: str) -> None:
+            if not self.events.exists(run_id):  # the other server was killed before it had written the first event
+                asked = self.queue.find(run_id)
+                self.events.begin(run_id, resumes=asked.resumes if asked is not None else None)
+
+        waiting, lost = self.queue.adopt(accept)
         for run_id in lost:
             if not self.events.has_ended(run_id):
                 self.events.end(run_id, state=self.view(run_id).state)

@@ -51,3 +51,10 @@ class Waiters:
             functions = self._functions.pop(run_id, [])
         for function in functions:
             function()
+
+    def call_all(self) -> None:
+        """Call the functions of all runs, and forget them."""
+        with self._lock:
+            run_ids = list(self._functions)
+        for run_id in run_ids:
+            self.call(run_id)
