@@ -172,7 +172,7 @@ def test_what_took_longest_is_started_first(lane, spelled_arguments):
     with (lane.root / "pyproject.toml").open("a", encoding="utf-8") as pyproject:
         pyproject.write('\n[tool.treadle]\npackage_name = "lane"\n')
     one_at_a_time = "defaults: {resources: {turn: 1}}\nresources: {turn: 1}\n"
-    (lane.root / "conf/base/execution.yml").write_text(one_at_a_time, encoding="utf-8")
+    (lane.root / "conf/base/execution.yaml").write_text(one_at_a_time, encoding="utf-8")
     lane.script(TWICE.format(arguments=spelled_arguments({"pipeline_names": ["uneven"]})), LANE_HOOKS="counting")
     ran = [record["node"] for record in lane.records("hooks.jsonl") if record["event"] == "after_node_run"]
     assert ran == ["a_quick", "b_slow", "b_slow", "a_quick"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
     **{kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals")},
-    "execution": ("execution.yml",),
+    "execution": ("execution.yml", "execution.yaml", "execution.json"),
 }
 """The file patterns of each kind of configuration, relative to the folder of an environment."""
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from treadle.config.archive import SUFFIXES, Contents, has_hidden_part, read_archive
 from treadle.errors import ConfigError, MissingConfigError
+from treadle.folders import walk_folder
 from treadle.suggestions import close_names, did_you_mean
 
 _BYTE_ORDER_MARK = "\ufeff"
@@ -125,8 +126,20 @@ class FolderSource:
     def files(self, env: str) -> list[str]:
         """List the configuration files under a folder, except hidden ones."""
         top = self.root / env
-        found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        return sorted(file.as_posix() for file in found if not has_hidden_part(file))
+        found: list[str] = []
+        try:
+            for folder, folders, names in walk_folder(str(top), strict=True):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                files = [Path(folder, name) for name in names if not name.startswith(".")]
+                # A link to nothing counts: reading it is an error, while a file that is left out would change results silently.
+                found += [
+                    file.relative_to(top).as_posix()
+                    for file in files
+                    if file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())
+                ]
+        except OSError as exc:
+            raise _unreadable(str(exc.filename), exc) from exc
+        return sorted(found)
 
     def has_file(self, env: str, file: str) -> bool:
         """Return whether the file exists."""

@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from treadle.folders import walk_package
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _files(spec: ModuleSpec) -> list[tuple[str, str]] | None:
         return [("", str(spec.origin))]
     files: list[tuple[str, str]] = []
     for folder in folders:
-        for root, inner, names in os.walk(folder):
+        for root, inner, names in walk_package(folder):
             inner[:] = sorted(each for each in inner if each != "__pycache__" and not each.startswith("."))
             paths = ((os.path.relpath(os.path.join(root, each), folder), os.path.join(root, each)) for each in names)  # noqa: PTH118 - os.walk yields strings
             files += [each for each in paths if each[1].endswith((".py", ".so", ".pyd"))]

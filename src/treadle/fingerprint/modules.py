@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of
+from treadle.folders import walk_package
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,7 +80,7 @@ class Modules:
     def all(self) -> Iterator[str]:
         """Yield the names of all modules of the package."""
         for folder in self._folders:
-            for root, inner, names in os.walk(folder):
+            for root, inner, names in walk_package(folder):
                 inner[:] = sorted(each for each in inner if each.isidentifier() and each != "__pycache__")
                 steps = Path(root).relative_to(folder).parts
                 for name in sorted(names):

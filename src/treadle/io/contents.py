@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from treadle.events import ContentRecord
+from treadle.folders import walk_folder
 from treadle.io.kedro_files import NoFileError, kedro_file
 from treadle.named_tuple import NamedTuple
 
@@ -224,13 +225,7 @@ def local_content(
 
 def folder_files(path: str) -> Iterator[str]:
     """Yield the files of a folder and those below it, relative to it, except hidden ones, which tools may create."""
-    seen = set()
-    for folder, folders, files in os.walk(path, followlinks=True):
-        place = Path(folder).stat()
-        if (place.st_dev, place.st_ino) in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add((place.st_dev, place.st_ino))
+    for folder, folders, files in walk_folder(path):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith("."):

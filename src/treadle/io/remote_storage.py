@@ -81,7 +81,7 @@ class RemoteStorage:
             return []
         return [entry.rstrip("/").rpartition("/")[2] for entry in self._files.ls(folder, detail=False)]
 
-    def files(self, path: str, depth: int | None = None) -> list[str]:
+    def files(self, path: str, depth: int | None = None, *, links: bool = True) -> list[str]:  # noqa: ARG002 - of local folders
         """Return the files in a folder and those below it, relative to it; none if it does not exist."""
         self._files.invalidate_cache()
         folder = self._inside(path).rstrip("/")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from treadle.errors import DatasetError
+from treadle.folders import walk_folder
 from treadle.io.contents import local_content, note_written
 from treadle.io.identity import FileIdentity, identify_local, stat_facts
 
@@ -56,7 +57,7 @@ class Storage(Protocol):
     def names(self, path: str) -> list[str]:
         """Return the names in a folder; none if it does not exist."""
 
-    def files(self, path: str, depth: int | None = None) -> list[str]:
+    def files(self, path: str, depth: int | None = None, *, links: bool = True) -> list[str]:
         """Return the files in a folder and those below it, relative to it, with slashes; none if it does not exist.
 
         Hidden folders may be left out.
@@ -64,6 +65,7 @@ class Storage(Protocol):
         Args:
             path: the folder.
             depth: the number of levels to list, of which the folder itself is the first; None for all.
+            links: whether to list the files of folders that are symbolic links.
         """
 
     def remove(self, path: str) -> None:
@@ -137,16 +139,22 @@ class LocalStorage:
         """Return the names in a folder; none if it does not exist."""
         return [entry.name for entry in Path(path).iterdir()] if Path(path).is_dir() else []
 
-    def files(self, path: str, depth: int | None = None) -> list[str]:
+    def files(self, path: str, depth: int | None = None, *, links: bool = True) -> list[str]:
         """Return the files in a folder and those below it, relative to it; none if it does not exist."""
         found: list[str] = []
-        for folder, folders, names in os.walk(path):
+        for folder, folders, names in walk_folder(path, strict=True):
             place = Path(folder).relative_to(path)
             # Another process may remove its temporary folder at any time.
             folders[:] = [
-                name for name in folders if not name.startswith(".") and (depth is None or len(place.parts) + 1 < depth)
+                name
+                for name in folders
+                if not name.startswith(".")
+                and (depth is None or len(place.parts) + 1 < depth)
+                and (links or not Path(folder, name).is_symlink())
             ]
-            found += [(place / name).as_posix() for name in names if Path(folder, name).is_file()]
+            files = [Path(folder, name) for name in names]
+            # A link to nothing counts: loading it is an error, while leaving it out would change results silently.
+            found += [(place / file.name).as_posix() for file in files if file.is_file() or file.is_symlink()]
         return found
 
     def remove(self, path: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node
 
 _KEY = "execution"
-_FILE = "execution.yml"
+_FILES = ("execution.yml", "execution.yaml", "execution.json")
 """Read directly from an environment's folder; files of this name elsewhere belong to the project."""
 
 
@@ -50,7 +50,7 @@ def _content(loader: Any) -> Any:
     patterns = getattr(loader, "config_patterns", None)
     if isinstance(patterns, dict) and _KEY not in patterns:
         loader = copy.copy(loader)  # the project's own loader is not modified
-        loader.config_patterns = {**patterns, _KEY: [_FILE]}
+        loader.config_patterns = {**patterns, _KEY: list(_FILES)}
     try:
         return loader[_KEY]
     except (KeyError, MissingConfigException):
@@ -64,8 +64,9 @@ def _file(session: SessionInfo) -> str:
     """Name the file for messages."""
     loader, folder = session.loader, Path(str(session.loader.conf_source))
     environments = (session.env or getattr(loader, "default_run_env", None), getattr(loader, "base_env", None))
-    found = [path for each in environments if each and (path := folder / each / _FILE).is_file()]
-    return " or ".join(map(str, found)) or str(folder / _FILE)
+    paths = [folder / each / name for each in environments if each for name in _FILES]
+    found = [path for path in paths if path.is_file()]
+    return " or ".join(map(str, found)) or str(folder / _FILES[0])
 
 
 def _all_nodes() -> tuple[KedroNode, ...]:

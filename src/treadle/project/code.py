@@ -15,6 +15,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from treadle.errors import ProjectError
+from treadle.folders import walk_package
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -134,7 +135,7 @@ def _places(spec: ModuleSpec) -> set[str]:
 
 def _stamp_folder(folder: str) -> list[tuple[str, int, int]]:
     stamps: list[tuple[str, int, int]] = []
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in walk_package(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
         stamps += [stamp for name in files if name.endswith(".py") for stamp in _stamp_file(os.path.join(root, name))]  # noqa: PTH118 - os.walk yields strings
     return stamps

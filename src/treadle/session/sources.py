@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from treadle.folders import walk_folder, walk_package
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _files(label: str, place: str) -> Iterator[_File]:
     """Yield the sources in a folder, in the order of their paths; or the file that the place is."""
     yield from _stamped(label, "", place)
     found: list[tuple[str, str]] = []
-    for folder, folders, names in os.walk(place):
+    for folder, folders, names in (walk_package if label == "code" else walk_folder)(place):
         folders[:] = [name for name in folders if _is_source(name)]
         below = folder[len(place) :].replace(os.sep, "/").strip("/")
         found += [(f"{below}/{name}".lstrip("/"), f"{folder}/{name}") for name in names if _is_source(name)]

@@ -55,6 +55,13 @@ def test_only_execution_yml_of_an_environment_holds_policies(tmp_path: Path) -> 
     assert loader["parameters"] == loader["catalog"] == {"a": {"b": 1}}
 
 
+@pytest.mark.parametrize("ending", ["yaml", "json"])
+def test_policies_may_have_the_endings_of_other_kinds(tmp_path: Path, ending: str) -> None:
+    """Policies in a file that is not read would be lost silently."""
+    conf = write(tmp_path, {f"base/execution.{ending}": '{"defaults": {"retries": 1}}'})
+    assert ConfigLoader(conf)["execution"] == {"defaults": {"retries": 1}}
+
+
 def test_environment_lies_over_base(tmp_path: Path) -> None:
     """By default a top-level key of the environment replaces the base's whole; soft merging keeps what it does not name."""
     conf = write(tmp_path, {"base/parameters.yml": "m: {a: 1, b: 2}\nk: 1", "prod/parameters.yml": "m: {a: 5}"})
@@ -396,3 +403,25 @@ def test_loader_leaves_resolvers_of_others_alone(tmp_path: Path) -> None:
     assert ConfigLoader(conf)["parameters"] == {"a": "ours"}
     assert not OmegaConf.has_resolver("globals")
     assert not OmegaConf.has_resolver("runtime_params")
+
+
+def test_files_in_linked_folders_count(tmp_path: Path) -> None:
+    """A folder that several projects share is often a symbolic link, and a value that is left out would change results."""
+    conf = write(tmp_path, {"base/parameters.yml": "a: 1"})
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "parameters_b.yml").write_text("b: 2", encoding="utf-8")
+    (conf / "base" / "parameters").symlink_to(tmp_path / "shared")
+    (conf / "prod").symlink_to(tmp_path / "prod")
+    write(tmp_path, {"../prod/parameters.yml": "a: 3"})
+    assert ConfigLoader(conf)["parameters"] == {"a": 1, "b": 2}
+    assert ConfigLoader(conf, env="prod")["parameters"] == {"a": 3, "b": 2}
+
+
+def test_a_file_that_is_a_link_to_nothing(tmp_path: Path) -> None:
+    """It is an error with its path, and not as if the environment had no such file; an editor's hidden lock is ignored."""
+    conf = write(tmp_path, {"base/parameters.yml": "a: 1", "prod/other.yml": ""})
+    (conf / "prod" / ".#parameters.yml").symlink_to("ada@loom.1")
+    assert ConfigLoader(conf, env="prod")["parameters"] == {"a": 1}
+    (conf / "prod" / "parameters.yml").symlink_to(tmp_path / "secrets" / "parameters.yml")
+    with pytest.raises(ConfigError, match=r"prod/parameters\.yml cannot be read: .*No such file"):
+        _ = ConfigLoader(conf, env="prod")["parameters"]

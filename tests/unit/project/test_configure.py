@@ -13,6 +13,8 @@ import pytest
 
 from treadle.errors import NotConfiguredError, ProjectError
 from treadle.project import bootstrap_project, configure_count, configure_project, configured_project, is_configured
+from treadle.project.code import code_stamp
+from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,3 +187,17 @@ def test_package_that_fails_to_import_is_named(make_project: MakeProject) -> Non
         _ = configured_project().settings
     assert caught.value.key == "loomtest"
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_the_state_of_the_code_includes_linked_packages(make_project: MakeProject, tmp_path: Path) -> None:
+    """Warm workers import a package that the project links to again when it has changed."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "__init__.py").write_text("X = 1")
+    root = make_project()
+    (root / "src" / "loomtest" / "shared").symlink_to(tmp_path / "shared")
+    bootstrap_project(root)
+    before = code_stamp("loomtest"), sources_digest("loomtest", root, root / "conf")
+    (tmp_path / "shared" / "__init__.py").write_text("X = 1234")
+    after = code_stamp("loomtest"), sources_digest("loomtest", root, root / "conf")
+    assert before[0] != after[0]
+    assert before[1] != after[1]

@@ -126,9 +126,13 @@ class PartitionedDataset(Dataset):
     def _storage_for(self, address: str) -> Storage:
         return storage_for(address, {key: value for key, value in self._options.items() if key not in _OPENING})
 
-    def names(self) -> list[str]:
-        """Return the names of the existing partitions, sorted."""
-        files = [file for file in self.storage.files(self.path, self._depth) if self._counts(file)]
+    def names(self, *, links: bool = True) -> list[str]:
+        """Return the names of the existing partitions, sorted.
+
+        Args:
+            links: whether those in folders that are symbolic links count.
+        """
+        files = [file for file in self.storage.files(self.path, self._depth, links=links) if self._counts(file)]
         return sorted(file.removesuffix(self._suffix) for file in files)
 
     def load(self) -> dict[str, Any]:
@@ -196,8 +200,8 @@ class PartitionedDataset(Dataset):
                 raise DatasetError(msg)
 
     def _obsolete(self, saved: set[str]) -> list[str]:
-        """Return the partitions that saving removes: those that this object did not write, if it overwrites."""
-        return sorted(set(self.names()) - self._written - saved) if self._overwrite else []
+        """Return the partitions that saving removes: those of its own that this object did not write, if it overwrites."""
+        return sorted(set(self.names(links=False)) - self._written - saved) if self._overwrite else []
 
     def _appends(self) -> bool:
         """Return whether saving appends to the existing partitions."""

@@ -304,3 +304,23 @@ def test_a_checkpoint_elsewhere(tmp_path):
     assert kept.load("days") == {}
     with pytest.raises(DatasetError, match="'comparison_func'"):
         Catalog.from_config({"days": {**entry, "checkpoint": {"comparison_func": "x.y"}}})["days"]
+
+
+def test_partitions_in_a_linked_folder(tmp_path):
+    """They are loaded; saving with `overwrite` leaves them, because they may belong to others."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "may.txt").write_text("sun")
+    parts_of(tmp_path / "parts").save({"june": "rain"})
+    (tmp_path / "parts" / "2024").symlink_to(tmp_path / "shared")
+    assert {name: load() for name, load in parts_of(tmp_path / "parts").load().items()} == {"2024/may": "sun", "june": "rain"}
+    parts_of(tmp_path / "parts", overwrite=True).save({"july": "hail"})
+    assert sorted(parts_of(tmp_path / "parts").load()) == ["2024/may", "july"]
+
+
+def test_a_partition_that_is_a_link_to_nothing(tmp_path):
+    """Loading it is an error: leaving it out would change results silently."""
+    parts_of(tmp_path).save({"june": "rain"})
+    (tmp_path / "may.txt").symlink_to(tmp_path / "share" / "may.txt")
+    loaded = parts_of(tmp_path).load()
+    with pytest.raises(FileNotFoundError, match=r"may\.txt"):
+        loaded["may"]()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
 from treadle.execution.processes.sizes import format_bytes
+from treadle.folders import walk_package
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -127,26 +128,16 @@ def _installed_folders() -> tuple[str, ...]:
     return tuple(os.path.realpath(path) + os.sep for path in paths)
 
 
-def _files(path: Path, outer: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield the files of a module or package, with those of packages that its folders link to.
-
-    Args:
-        path: the file or folder.
-        outer: the folders with the links that led here: a link to one that contains them would lead round in a circle.
-    """
+def _files(path: Path) -> Iterator[Path]:
+    """Yield the files of a module or package."""
     if path.is_file():
         yield path
         return
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in walk_package(str(path)):
         folders[:] = sorted(each for each in folders if each not in _SKIPPED)
         for file in [Path(folder, each) for each in sorted(files) if not each.endswith((".pyc", ".pyo"))]:
             if file.is_file():  # not a pipe or socket, nor a link to nothing, such as the lock of an editor
                 yield file
-        for link in [path for each in folders if (path := Path(folder, each)).is_symlink()]:
-            if (link / "__init__.py").is_file():
-                entered, target = (*outer, Path(folder).resolve()), link.resolve()
-                if not any(each.is_relative_to(target) for each in entered):
-                    yield from _files(link, entered)
 
 
 def code_folder(local_directory: str, digest: str) -> str:
