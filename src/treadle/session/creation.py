@@ -43,8 +43,8 @@ def default_env(settings: Settings) -> str | None:
     return named
 
 
-def env_of_successes(settings: Settings, env: str | None) -> str | None:
-    """Return the environment under which the last success of each node is stored: None for the default one, named or not.
+def recorded_env(settings: Settings, env: str | None) -> str | None:
+    """Return the environment with which a session and its nodes' successes are stored: None for the default one, named or not.
 
     Args:
         settings: the project's settings.

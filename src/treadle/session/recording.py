@@ -25,7 +25,7 @@ from treadle.observe.store import RunRecorder
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import RunLog
 from treadle.secrets import mask_text
-from treadle.session.creation import env_of_successes, make_store, start_git_probe
+from treadle.session.creation import make_store, recorded_env, start_git_probe
 from treadle.session.earlier_runs import past_runs, past_seconds
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
@@ -166,7 +166,7 @@ class Recording:
         from treadle.session.reusing import Reuse, or_none_known
 
         store: Any = self.store
-        package, env = self._facts.package_name, env_of_successes(self._project.settings, self._facts.env)
+        package, env = self._facts.package_name, recorded_env(self._project.settings, self._facts.env)
         if getattr(store, "last_successes", None) is None:  # optional: a custom store may not have it
             if not skips and resumed is None:
                 return None
@@ -179,7 +179,7 @@ class Recording:
         common: dict[str, Any] = {"forced": forced, "env": env, "store": store, "max_stored": limit}
         if resumed is not None:
             origin = resumed.session_id
-            earlier = env_of_successes(self._project.settings, resumed.env)
+            earlier = recorded_env(self._project.settings, resumed.env)
             self._reuse = Reuse(package, lambda: store.successes_of(origin, earlier), trusting=True, **common)
         else:
             read = partial(store.last_successes, package, env)
@@ -330,7 +330,7 @@ class Recording:
         if self._process is None:
             self._process, self._versions = this_process(), installed_versions()
         return make_record(
-            self._facts,
+            self._facts_to_record(),
             self.runs,
             git,
             error=None,
@@ -340,10 +340,14 @@ class Recording:
             versions=self._versions,
         )
 
+    def _facts_to_record(self) -> SessionFacts:
+        """Return the facts of the session with its environment as records have it."""
+        return self._facts._replace(env=recorded_env(self._project.settings, self._facts.env))
+
     def _make_record(self, error: BaseException | None) -> SessionRecord:
         self._git = self._git or start_git_probe(self._project, self._facts)
         self._final = make_record(
-            self._facts,
+            self._facts_to_record(),
             self.runs,
             self._git.facts(),
             error=error,

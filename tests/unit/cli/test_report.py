@@ -69,6 +69,28 @@ def test_a_report_is_written_of_the_newest_session_or_of_any(project, capsys, tm
     assert oldest in (tmp_path / "other.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("before", "after"), [([], ["--env", "local"]), (["--env", "local"], [])])
+def test_the_default_environment_is_one_whether_it_is_named_or_not(project, tmp_path, before, after):
+    """As in a session that resumes another one: the report of each compares with the other, and shows no difference."""
+    for flags in (before, after):
+        assert main(["run", "--quiet", *flags]) == 0
+    newest, oldest = ids(project)
+    assert main(["report", oldest, newest, "--output", str(tmp_path / "two.html")]) == 0
+    page = (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert "Compared with 1 earlier run" in page
+    assert ">env<" not in page
+
+
+def test_a_run_of_no_nodes_says_why(project, tmp_path):
+    """No output was missing, so there was nothing to run: the run did not end before its nodes were known."""
+    (project / "conf/base").mkdir(parents=True, exist_ok=True)
+    (project / "conf/base/catalog.yml").write_text("two: {type: json.JSONDataset, filepath: two.json}\n")
+    (project / "two.json").write_text("2")
+    assert main(["run", "--quiet", "--only-missing-outputs", "--report", str(tmp_path / "r.html")]) == 0
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "The run had no nodes, because no output was missing, for example, so nothing ran." in page
+
+
 def test_a_report_is_written_to_standard_output(project, capsysbinary):
     """`--output -` writes the page and nothing else, as for exports; no file of that name is made."""
     assert main(["run", "--quiet"]) == 0
