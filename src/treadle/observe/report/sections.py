@@ -5,6 +5,7 @@ Neighbours: `page.py` puts them into the template, which escapes every text.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import Outcome
@@ -16,7 +17,7 @@ from treadle.observe.report.timeline import CAUSES, statuses
 from treadle.secrets import mask_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from treadle.observe.report.analysis import ReportContent, RunAnalysis
     from treadle.observe.report.timeline import Attempt, Timeline
@@ -89,8 +90,8 @@ def static_sections(report: ReportContent) -> dict[str, Any]:
                 "log": "",
             }
         ]
-    last, status = timeline.last, statuses(timeline)
-    rows = sorted(range(len(timeline.graph.nodes)), key=lambda index: -last[index].seconds if index in last else 0.0)
+    attempts, status = _by_node(timeline), statuses(timeline)
+    rows = sorted(range(len(timeline.graph.nodes)), key=lambda index: -sum(each.seconds for each in attempts.get(index, ())))
     return {
         "notes": _notes(report),
         "tiles": _tiles(analysis),
@@ -103,7 +104,7 @@ def static_sections(report: ReportContent) -> dict[str, Any]:
         ],
         "path": [_path_row(step.attempt, dict(step.waits), timeline) for step in steps],
         "more_path": len(path.steps) - len(steps),
-        "rows": [_row(index, status[index], timeline, last.get(index)) for index in rows[:_STATIC_ROWS]],
+        "rows": [_row(index, status[index], timeline, attempts.get(index, ())) for index in rows[:_STATIC_ROWS]],
         "more_rows": f"{len(rows):,}" if len(rows) > _STATIC_ROWS else "",
         "before": report.before.session if report.before is not None else None,
         "comparison": _comparison(report),
@@ -133,7 +134,9 @@ def _notes(report: ReportContent) -> list[str]:
     if run is None:
         notes.append("Nothing ran in this session.")
     elif not report.analysis.timeline.graph.nodes:
-        notes.append("The run ended before its nodes were known, so nothing ran.")
+        has_succeeded = run.outcome is Outcome.SUCCEEDED
+        why = "had no nodes, because no output was missing, for example" if has_succeeded else "ended before its nodes were known"
+        notes.append(f"The run {why}, so nothing ran.")
     elif report.analysis.summary.counts.keys() == {Outcome.REUSED.value}:
         notes.append("Every node was up to date, so none ran.")
     elif run.graph is None:
@@ -184,12 +187,20 @@ def _longest_steps(analysis: RunAnalysis) -> list[Any]:
     return sorted(longest, key=lambda step: step.attempt.started)
 
 
-def _row(index: int, status: str, timeline: Timeline, last: Attempt | None) -> dict[str, Any]:
+def _by_node(timeline: Timeline) -> Mapping[int, Sequence[Attempt]]:
+    found: defaultdict[int, list[Attempt]] = defaultdict(list)
+    for each in timeline.attempts:
+        found[each.node].append(each)
+    return found
+
+
+def _row(index: int, status: str, timeline: Timeline, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Return the row of a node: the waits and the time of all its attempts together, as in the table that needs JavaScript."""
     return {
         "name": timeline.graph.nodes[index].name,
         "outcome": _STATUSES.get(status, status),
-        "waits": ["" if last is None else _short(getattr(last.waits, cause)) for cause in CAUSES],
-        "took": format_time(last.seconds) if last is not None else "",
+        "waits": [_short(sum(getattr(each.waits, cause) for each in attempts)) if attempts else "" for cause in CAUSES],
+        "took": format_time(sum(each.seconds for each in attempts)) if attempts else "",
     }
 
 

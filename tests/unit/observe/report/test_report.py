@@ -92,6 +92,22 @@ def test_a_secret_changes_only_texts(records):
     assert (data["run"]["wall"], data["root"], len(data["run"]["attempts"]["node"])) == (2048.0, "/***", 1)
 
 
+def test_the_table_has_the_time_of_all_attempts(records):
+    """The parts of a line and the time after it sum to the wall time, also of a node that was attempted again."""
+    nodes = [
+        records.attempt("a", "worker-1", 1.0, 3.0, sent=1.0, outcome=Outcome.FAILED)._replace(retried=True),
+        records.attempt("a", "worker-2", 6.0, 9.0, sent=5.5, until=5.0, number=2),
+        records.attempt("b", "worker-1", 4.0, 8.0, sent=4.0),
+    ]
+    page = Report(records.session(records.graph({"a": (), "b": ()}), nodes, wall=10.0, ready=0.5)).html()
+    rows = re.findall(r'<tr><th scope="row">(.)</th><td>succeeded</td>(.*?)</tr>', page)
+    cells = {
+        name: [cell.replace(" s", "").replace("500 ms", "0.5") for cell in re.findall(r">([^<]+)<", row)] for name, row in rows
+    }
+    assert cells["a"] == ["0", "0.5", "1.5", "0", "2", "0", "5"]
+    assert list(cells) == ["a", "b"]
+
+
 def test_texts_of_nodes_that_are_no_text_can_be_written(records, tmp_path):
     """Half of a surrogate pair in the message of an exception, as of a file name that is not UTF-8, is shown escaped."""
     nodes = [records.attempt("a", "worker-1", 0.0, 1.0, sent=0.0, outcome=Outcome.FAILED)]
