@@ -449,6 +449,16 @@ def test_an_adopted_run_has_its_first_event(runs, tmp_path):
     assert (types[0], types[-1]) == ("run_queued", "run_ended")
 
 
+def test_the_list_has_the_same_numbers_as_the_run(runs):
+    """Also of a run whose handle the server has no more: nodes that were skipped are nodes of the run."""
+    run_id = runs.submit(RunBody(params={"factor": {}}))  # the first of six nodes fails
+    runs.start()
+    assert ended(runs, run_id) == "failed"
+    runs._recent.clear()
+    shown, (listed,) = runs.view(run_id).nodes, runs.views(10)
+    assert (shown.total, shown.skipped) == (listed.nodes.total, listed.nodes.skipped) == (6, 5)
+
+
 def test_values_that_cannot_be_written_are_no_defect_of_the_server():
     """Tables that Parquet has no type for, and strings that are no text, are answered with 406."""
     values = {"table": (pd.DataFrame({"a": [1j]}), "parquet"), "text": ("\ud800", None), "json": ("\ud800", "json")}

@@ -120,15 +120,14 @@ def summary_view(summary: SessionSummary, *, debug: bool) -> RunView:
         from treadle.server.models import ErrorView
 
         error = ErrorView(type="RunError", message=public_text(summary.error.partition("\n")[0], debug=debug))
+    known = summary.succeeded + summary.failed + summary.reused + summary.skipped
     return RunView(
         id=summary.session_id,
         state=_state(summary),
         pipelines=list(summary.pipelines),
         started=summary.started,
         finished=summary.finished,
-        nodes=NodeCounts(
-            total=summary.succeeded + summary.failed + summary.reused, done=summary.succeeded, reused=summary.reused
-        ),
+        nodes=NodeCounts(total=summary.nodes or known, done=summary.succeeded, reused=summary.reused, skipped=summary.skipped),
         error=error,
         resumed_from=summary.resumed_from,
     )

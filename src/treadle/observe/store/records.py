@@ -297,6 +297,10 @@ class SessionSummary(NamedTuple):
     """Id of the session that this one resumes, if any."""
     reused: int = 0
     """Number of nodes of the last run that were up to date."""
+    skipped: int = 0
+    """Number of nodes of the last run that did not run because a node before them failed, or the run ended."""
+    nodes: int | None = None
+    """Number of nodes of the last run; None if it never started."""
 
 
 def class_name(cls: type) -> str:

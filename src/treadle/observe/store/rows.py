@@ -251,6 +251,8 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         succeeded=counts.get(Outcome.SUCCEEDED.value, 0),
         failed=counts.get(Outcome.FAILED.value, 0),
         reused=counts.get(Outcome.REUSED.value, 0),
+        skipped=counts.get(Outcome.SKIPPED.value, 0),
+        nodes=last.get("node_count"),
         error=row["error_message"],
         state=state_of(row),
         heartbeat=row["heartbeat"],

@@ -240,7 +240,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
                 return ()
             ids, values = listed("id", [row["session_id"] for row in sessions])
             of_sessions = f"WHERE session_id IN ({ids})"
-            columns = "session_id, number, pipelines, runner, start_method"  # not the samples of memory, which are many
+            columns = "session_id, number, pipelines, runner, start_method, node_count"  # not the samples of memory: many
             for row in connection.select_rows(
                 f"SELECT {columns} FROM treadle_runs {of_sessions} ORDER BY session_id, number", values
             ):

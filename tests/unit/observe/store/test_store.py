@@ -110,6 +110,16 @@ def test_list_counts_nodes_not_attempts(tmp_path: Path) -> None:
     assert (store.list()[0].succeeded, store.list()[0].failed) == (1, 1)
 
 
+def test_list_has_the_number_of_nodes_of_the_run(tmp_path: Path) -> None:
+    """Also of nodes that did not run, or have not started yet."""
+    store = SQLStore(project_path=tmp_path)
+    skipped = NodeRecord("later", 0, Outcome.SKIPPED)
+    store.save(RECORD._replace(runs=(RUN._replace(nodes=(*RUN.nodes, skipped), node_count=7),)))
+    assert (store.list()[0].nodes, store.list()[0].skipped) == (7, 2)
+    store.save(RECORD._replace(runs=()))
+    assert store.list()[0].nodes is None
+
+
 def test_load_takes_the_beginning_of_an_id(tmp_path: Path) -> None:
     """What no other session shares is enough; what several share names them; an unknown id suggests close ones."""
     store = SQLStore(project_path=tmp_path)
