@@ -5,6 +5,7 @@ State: none. Neighbour: `source.py` gives the archive the interface of a folder.
 
 from __future__ import annotations
 
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
@@ -104,6 +105,10 @@ def _zip_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
             if _is_ignored(folder):
                 continue
             yield folder.as_posix(), None
+            if stat.S_ISLNK(info.external_attr >> 16) and (_is_config(entry) or _may_be_folder(entry)):
+                target = archive.read(info).decode("utf-8", "replace")
+                msg = f"{path}!/{entry} is a link to {target}. Pack the file itself: without the option --symlinks of `zip`."
+                raise ConfigError(msg, file=f"{path}!/{entry}")
             if not info.is_dir() and _is_config(entry):
                 if info.flag_bits & 0x1:
                     msg = f"The archive {path} is encrypted: {entry} needs a password. Pack the configuration without one."
@@ -112,7 +117,11 @@ def _zip_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _tar_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Yield folders (with None) and configuration files of a tar archive; a link to a file counts as a file."""
+    """Yield folders (with None) and configuration files of a tar archive; a link to a file counts as a file.
+
+    Raises:
+        ConfigError: a link refers to a folder, whose files would be lost, or to what is not in the archive.
+    """
     import tarfile
 
     with tarfile.open(path) as archive:
@@ -122,7 +131,9 @@ def _tar_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
             if _is_ignored(folder):
                 continue
             yield folder.as_posix(), None
-            if _is_config(entry) and (member.isfile() or member.islnk() or member.issym()):
+            if member.issym() and _may_be_folder(entry):
+                _read_member(archive, member, f"{path}!/{entry}")  # raises if it is one
+            elif _is_config(entry) and (member.isfile() or member.islnk() or member.issym()):
                 yield entry.as_posix(), _read_member(archive, member, f"{path}!/{entry}")
         _check_end(archive)
 
@@ -130,7 +141,7 @@ def _tar_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, place: str) -> bytes:
     try:
         stream = archive.extractfile(member)
-    except KeyError:
+    except (KeyError, RecursionError):
         stream = None
     if stream is None:
         msg = (
@@ -159,6 +170,11 @@ def _check_end(archive: tarfile.TarFile) -> None:
 def _is_ignored(folder: PurePosixPath) -> bool:
     """Return whether a folder is hidden, outside the archive (`..`), or metadata of macOS."""
     return has_hidden_part(folder) or folder.parts[:1] == (_FOREIGN,)
+
+
+def _may_be_folder(entry: PurePosixPath) -> bool:
+    """Return whether a link may be one to a folder, whose files would be left out silently."""
+    return not entry.suffix and not entry.name.startswith(".")
 
 
 def _is_config(entry: PurePosixPath) -> bool:

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError
+from treadle.folders import walk_folder
 
 if TYPE_CHECKING:
     import tarfile
+    from collections.abc import Iterator
 
     from treadle.project.metadata import ProjectMetadata
 
@@ -158,16 +160,42 @@ def _pack_conf(metadata: ProjectMetadata, conf_source: str, target: Path) -> Pat
     if not conf.is_dir():
         return None
 
-    def shared(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        parts = Path(entry.name).parts[1:]
-        if parts[:1] == (PRIVATE_ENVIRONMENT,) or any(part.startswith(".") for part in parts):
-            return None
+    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         # The archive must not reveal the user who built it.
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = ""
         return entry
 
+    paths = list(_shared_conf(conf))
     archive_path = target / archive_name(metadata.package_name)
-    with tarfile.open(archive_path, "w:gz") as archive:
-        archive.add(conf, arcname="conf", filter=shared)
+    with tarfile.open(archive_path, "w:gz", dereference=True) as archive:  # what links refer to is not in the archive
+        for path in paths:
+            archive.add(path, arcname=Path("conf", path.relative_to(conf)), recursive=False, filter=anonymous)
     return archive_path
+
+
+def _shared_conf(conf: Path) -> Iterator[Path]:
+    """Yield the folders and files of the configuration without the private environment and what is hidden.
+
+    Raises:
+        ProjectError: a file cannot be read, or is a link into the private environment.
+    """
+    private = (conf / PRIVATE_ENVIRONMENT).resolve()
+    try:
+        for folder, folders, names in walk_folder(str(conf), strict=True):
+            place = Path(folder)
+            folders[:] = sorted(
+                each for each in folders if not each.startswith(".") and (place != conf or each != PRIVATE_ENVIRONMENT)
+            )
+            for path in (place, *(place / each for each in sorted(names) if not each.startswith("."))):
+                path.stat()  # raises if it is a link to nothing
+                if path.resolve().is_relative_to(private):
+                    msg = (
+                        f"{path} is a link into {conf / PRIVATE_ENVIRONMENT}, which is not packaged, because it contains "
+                        "credentials. Replace the link by a file that others may have, or remove it."
+                    )
+                    raise ProjectError(msg, file=str(path))
+                yield path
+    except OSError as exc:
+        msg = f"{exc.filename} cannot be packaged: {exc}. Remove it if it is a link to nothing, or check its permissions."
+        raise ProjectError(msg, file=str(exc.filename)) from exc

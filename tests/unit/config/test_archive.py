@@ -110,6 +110,28 @@ def test_links_in_a_tar(tmp_path) -> None:
         ConfigLoader(pack(folder, tmp_path / "d.tar", ""))["parameters"]
 
 
+def test_a_link_to_a_folder_in_a_tar(tmp_path) -> None:
+    """It is an error, because the files behind it would be left out silently; links to other kinds of files are not."""
+    folder = fill(tmp_path / "source", {"base/parameters.yml": "a: 1", "shared/parameters.yml": "b: 2", "base/notes.md": ""})
+    (folder / "base/README").symlink_to("notes.md")
+    assert ConfigLoader(pack(folder, tmp_path / "a.tar", "conf/"))["parameters"] == {"a": 1}
+    (folder / "base/shared").symlink_to("../shared")
+    with pytest.raises(ConfigError, match=r"base/shared is a link to \.\./shared, .*--dereference"):
+        ConfigLoader(pack(folder, tmp_path / "b.tar", "conf/"))["parameters"]
+
+
+@pytest.mark.parametrize("name", ["base/parameters_b.yml", "base/parameters"])
+def test_links_in_a_zip(tmp_path, name) -> None:
+    """They are errors: `zip --symlinks` packs the target's name in place of its content."""
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("base/parameters.yml", "a: 1")
+        link = zipfile.ZipInfo(name)
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "../shared")
+    with pytest.raises(ConfigError, match=rf"{name} is a link to \.\./shared\. Pack the file itself"):
+        ConfigLoader(tmp_path / "c.zip")["parameters"]
+
+
 @pytest.mark.parametrize("ending", ["tar.gz", "tar.bz2", "tar.xz", "tar", "zip"])
 def test_an_archive_that_was_cut_off(tmp_path, ending) -> None:
     """Wherever an archive ends too early, it is an error that names it, never fewer files or an interrupt."""

@@ -84,3 +84,27 @@ def test_where_packaged_configuration_is_found(root):
     (root / archive_name("small_shop")).write_bytes(b"")
     assert find_packaged_conf("small_shop", "conf", root) == "conf-small_shop.tar.gz"
     assert find_packaged_conf("small_shop", "settings", root) is None
+
+
+def test_what_links_refer_to_is_packaged(root):
+    """The archive has the files themselves, because it is unpacked where the links lead nowhere."""
+    (root / "shared").mkdir()
+    (root / "shared" / "parameters_a.yml").write_text("a: 1\n")
+    (root / "settings" / "base" / "shared").symlink_to(root / "shared")
+    (root / "settings" / "base" / "parameters.yml").symlink_to(root / "shared" / "parameters_a.yml")
+    made = package_project(read_metadata(root), "settings", root / "out")
+    with tarfile.open(made.conf) as archive:
+        for name in ("conf/base/parameters.yml", "conf/base/shared/parameters_a.yml"):
+            assert archive.extractfile(name).read() == b"a: 1\n"
+            assert not archive.getmember(name).issym()
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [("../local/credentials.yml", r"is a link into .*local, which is not packaged"), ("nowhere.yml", "cannot be packaged")],
+)
+def test_links_that_cannot_be_packaged(root, target, problem):
+    """Credentials of the private environment do not get into an archive by a link, and a file is not left out silently."""
+    (root / "settings" / "base" / "credentials.yml").symlink_to(target)
+    with pytest.raises(ProjectError, match=rf"base/credentials\.yml {problem}"):
+        package_project(read_metadata(root), "settings", root / "out")
