@@ -161,6 +161,20 @@ def test_a_report_can_be_read_by_everybody(show, good_session, past, scheme, wid
         assert shown.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+def test_a_report_is_printed_as_a_whole(show, session):
+    """Parts that nobody has scrolled to are drawn, in light colours; after that, the page looks as before."""
+    page = show(Report(session), color_scheme="dark", viewport={"width": 1000, "height": 300}).page
+    assert page.locator("#memory canvas").count() == 0
+    page.evaluate("""window.addEventListener("afterprint", () => {
+        const made = document.querySelector("#memory canvas"), pen = made.getContext("2d");
+        const isDrawn = pen.getImageData(0, 0, made.width, made.height).data.some((each) => each !== 0);
+        window.printed = [isDrawn, document.querySelectorAll("#graph-view svg").length];
+    })""")
+    page.pdf()
+    assert page.evaluate("window.printed") == [True, 1]
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
 def test_a_report_says_the_essential_without_javascript(show, session):
     """Summary, failures, critical path and a table of nodes are there; what needs JavaScript is not."""
     page = show(Report(session), java_script_enabled=False).page

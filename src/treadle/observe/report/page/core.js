@@ -62,6 +62,8 @@ function pattern(context, fill, kind) {
   return context.createPattern(tile, "repeat");
 }
 
+const painters = []; // paint each canvas of the page at once
+
 // A canvas that is as wide as its container and sharp on every screen; `draw` is called with its size in CSS pixels.
 function canvas(container, height, attributes, draw) {
   const made = element("canvas", attributes);
@@ -89,6 +91,7 @@ function canvas(container, height, attributes, draw) {
   new ResizeObserver(repaint).observe(container);
   document.addEventListener("theme", repaint);
   repaint();
+  painters.push(paint);
   return { node: made, repaint, paint };
 }
 

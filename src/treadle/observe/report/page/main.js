@@ -11,7 +11,17 @@ function setTheme(dark) {
 byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
 darkWanted.addEventListener("change", (event) => setTheme(event.matches));
 setTheme(darkWanted.matches);
-window.addEventListener("beforeprint", () => setTheme(false));
+
+// A page is printed as a whole: in light colours, and with the parts that nobody has scrolled to.
+const undrawn = new Set();
+let themeBefore = null;
+window.addEventListener("beforeprint", () => {
+  themeBefore = document.documentElement.dataset.theme;
+  setTheme(false);
+  for (const draw of [...undrawn]) draw();
+  for (const paint of painters) paint();
+});
+window.addEventListener("afterprint", () => setTheme(themeBefore === "dark"));
 
 function details(run) {
   const panel = byId("details");
@@ -114,7 +124,9 @@ function sections(run) {
   notRun(byId("not-run"), run);
   // What is further down the page is drawn when it comes near, so that the first picture is fast.
   const later = (id, draw) => {
-    const watch = new IntersectionObserver((seen) => { if (seen.some((each) => each.isIntersecting)) { watch.disconnect(); draw(); } }, { rootMargin: "600px" });
+    const once = () => { watch.disconnect(); undrawn.delete(once); draw(); };
+    const watch = new IntersectionObserver((seen) => { if (seen.some((each) => each.isIntersecting)) once(); }, { rootMargin: "600px" });
+    undrawn.add(once);
     watch.observe(byId(id));
   };
   later("graph", () => graphView(byId("graph-view"), run));
