@@ -229,10 +229,10 @@ def other_thread() -> str | None:
         return None
     try:
         tasks = [int(task) for task in os.listdir("/proc/self/task")]
-        natives = [_name(task) for task in tasks if task not in own and task != threading.get_native_id()]
-    except OSError:  # a thread has just ended, or /proc is missing
+    except OSError:  # /proc is missing
         return "another thread may be alive"
-    natives = sorted(name for name in natives if name not in _FORK_SAFE_THREADS)
+    names = [_name(task) for task in tasks if task not in own and task != threading.get_native_id()]
+    natives = sorted(name for name in names if name is not None and name not in _FORK_SAFE_THREADS)
     if len(natives) <= _openblas_threads():
         return None
     # The system gives a thread that a library does not name the name of the process, which says nothing about it.
@@ -240,8 +240,12 @@ def other_thread() -> str | None:
     return f"a library has started another thread{named}"
 
 
-def _name(task: int) -> str:
-    return read_text(f"/proc/self/task/{task}/comm").strip()
+def _name(task: int) -> str | None:
+    """Return the name of a thread, None if it has ended."""
+    try:
+        return read_text(f"/proc/self/task/{task}/comm").strip()
+    except OSError:
+        return None
 
 
 def _openblas_threads() -> int:
