@@ -197,12 +197,12 @@ def test_many_large_values_spill(fresh, monkeypatch):
     assert len(list(scratch.glob("value-*"))) == pytest.approx(20, abs=1)
     bench.run(1, "sum")
     assert bench.value("total") == sum(range(count))
-    handle = bench.executor.detach(bench.numbers[names[-1]])
+    _value, handle = bench.detach(names[-1])
     assert handle.path is None
     assert handle.load()[0] == count - 1
     handle.close()
     monkeypatch.setattr(store, "DESCRIPTOR_LIMIT", 0)
-    handle = bench.executor.detach(bench.numbers[names[-2]])
+    _value, handle = bench.detach(names[-2])
     assert isinstance(handle, Inline)
     assert handle.load()[0] == count - 2
     bench.end()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.executor import Executor
+    from treadle.execution.protocol.handles import Handle
     from treadle.execution.protocol.placement import Placement
     from treadle.pipeline import Node
     from treadle.planning import Plan
@@ -222,11 +223,20 @@ class Bench:
 
     def value(self, name: str) -> Any:
         """Remove a value from the store and return it."""
-        handle = self.executor.detach(self.numbers[name])
-        assert handle is not None, f"the store does not have '{name}'"
+        value, handle = self.detach(name)
+        if handle is None:
+            assert value is not None, f"the store does not have '{name}'"
+            return value
         value = handle.load()
         handle.close()
         return value
+
+    def detach(self, name: str) -> tuple[Any, Handle | None]:
+        """Remove a value from the store; return the value or its handle, None for the other, or None for both."""
+        values: dict[int, Any] = {}
+        handles: dict[int, Handle] = {}
+        self.executor.detach([self.numbers[name]], values, handles)
+        return values.get(self.numbers[name]), handles.get(self.numbers[name])
 
     def release(self, name: str) -> None:
         """Release a value in the store and in the workers that have it."""

@@ -67,7 +67,7 @@ class ValueContract(ContractFixtures):
         bench.release("r")
         bench.release("r")
         assert bench.executor.size(bench.numbers["r"]) == 0
-        assert bench.executor.detach(bench.numbers["r"]) is None
+        assert bench.detach("r") == (None, None)
 
     def test_the_last_chunk_of_a_generator_is_stored(self, bench: Bench) -> None:
         """If a generator yields several chunks of a dataset, the last one is stored, as it was when it was yielded."""

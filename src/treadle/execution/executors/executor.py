@@ -34,7 +34,7 @@ from treadle.execution.protocol.messages import (
 from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.protocol import Capabilities, ValueStore, WorkerPool
@@ -289,9 +289,9 @@ class Executor:
         """Return the size of a value in bytes, 0 if it is unknown."""
         return self.store.size(dataset)
 
-    def detach(self, dataset: int) -> Handle | None:
-        """Remove a value from the store and return its handle, which the caller closes; None if the store does not have it."""
-        return self.store.detach(dataset)
+    def detach(self, datasets: Iterable[int], values: dict[int, Any], handles: dict[int, Handle]) -> None:
+        """Remove values from the store and add them to `values`, or their handles, which the caller closes, to `handles`."""
+        self.store.detach(datasets, values, handles)
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.protocol.handles import Handle, Inline, LocalValue, PinnedValue, UnpicklableValueError
+from treadle.execution.protocol.handles import Handle, Inline, PinnedValue, UnpicklableValueError
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.values.pickling import pickle_value
 from treadle.execution.values.transfer import LocalValues
@@ -114,13 +114,15 @@ class InlineStore:
         handle = self._handles.get(dataset)
         return handle.size if handle is not None else 0
 
-    def detach(self, dataset: int) -> Handle | None:
-        """Remove a value and return its handle; None if the store does not have it."""
+    def detach(self, datasets: Iterable[int], values: dict[int, Any], handles: dict[int, Handle]) -> None:
+        """Remove values and add them to `values`, or their handles to `handles`."""
         with self._lock:
-            handle = self._handles.pop(dataset, None)
-            if handle is None or handle.worker is not None:
-                return LocalValue(self._local_values.load_input(dataset, last=True)) if dataset in self._local_values else None
-            return handle
+            for dataset in datasets:
+                handle = self._handles.pop(dataset, None)
+                if handle is not None and handle.worker is None:
+                    handles[dataset] = handle
+                elif dataset in self._local_values:
+                    values[dataset] = self._local_values.load_input(dataset, last=True)
 
     def forget_worker(self, worker: int) -> None:
         """Forget the values that only this worker held."""

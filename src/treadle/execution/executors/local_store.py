@@ -68,9 +68,12 @@ class LocalStore:
         """Return 0: the bytes of objects are not counted."""
         return 0
 
-    def detach(self, dataset: int) -> Handle | None:
-        """Remove a value and return its handle; None if the store does not have it."""
-        return LocalValue(self.values.load_input(dataset, last=True)) if dataset in self.values else None
+    def detach(self, datasets: Iterable[int], values: dict[int, Any], handles: dict[int, Handle]) -> None:  # noqa: ARG002 - as above
+        """Remove values and add them to `values`."""
+        stored = self.values
+        for dataset in datasets:
+            if dataset in stored:
+                values[dataset] = stored.load_input(dataset, last=True)
 
     def forget_worker(self, worker: int) -> None:
         """Do nothing: no value is in only one worker."""

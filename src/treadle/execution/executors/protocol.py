@@ -161,8 +161,17 @@ class ValueStore(Protocol):
     def size(self, dataset: int) -> int:
         """Return the size of a value in bytes, 0 if it is unknown."""
 
-    def detach(self, dataset: int) -> Handle | None:
-        """Remove a value and return its handle, which the caller closes; None if the store does not have it."""
+    def detach(self, datasets: Iterable[int], values: dict[int, Any], handles: dict[int, Handle]) -> None:
+        """Remove values from the store.
+
+        Args:
+            datasets: whose values. The store need not have all of them.
+            values: those that are objects of this process are added to it.
+            handles: the handles of the others are added to it; the caller closes them, even after an error.
+
+        Raises:
+            DatasetError: a value is lost.
+        """
 
     def forget_worker(self, worker: int) -> None:
         """Forget the values that only this worker held."""

@@ -16,7 +16,7 @@ from treadle.errors import DatasetError, RunnerError
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from treadle.events import ContentRecord
     from treadle.execution.protocol.handles import Handle
@@ -40,6 +40,7 @@ class RunResult(Mapping[str, Any]):
         handles: handles of the in-memory values.
         identities: identities of the files that the run saved, by dataset name; a dataset without one (a database table, for
             example) is loaded without this check.
+        loaded: values that need not be loaded.
 
     Example:
         >>> from treadle import Catalog, Pipeline, SequentialRunner, node
@@ -52,9 +53,10 @@ class RunResult(Mapping[str, Any]):
         self,
         run_id: str,
         catalog: Catalog,
-        names: tuple[str, ...],
+        names: Iterable[str],
         handles: dict[str, Handle],
         identities: Mapping[str, FileIdentity] = MappingProxyType({}),
+        loaded: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.run_id = run_id
         self.make_report: Callable[[str | None], Any] | None = None
@@ -63,13 +65,19 @@ class RunResult(Mapping[str, Any]):
         self._names = dict.fromkeys(names)
         self._handles = handles
         self._identities = identities
-        self._loaded: dict[str, Any] = {}
+        self._loaded = dict(loaded)
         self._load_lock = fork_safe(threading.Lock())  # a handle is loaded once, then closed
         self._finalizer = weakref.finalize(self, _close_all, handles)
 
     def __getitem__(self, name: str) -> Any:
-        with self._load_lock:
-            return self._load(name)
+        try:
+            return self._loaded[name]
+        except KeyError:
+            with self._load_lock:
+                return self._load(name)
+
+    def __contains__(self, name: object) -> bool:  # the mixin's own would load the value
+        return name in self._names
 
     def _load(self, name: str, *, run_ends: bool = False) -> Any:
         if name in self._loaded:
@@ -184,7 +192,7 @@ def gather_results(
     run_id: str,
     plan: Plan,
     catalog: Catalog,
-    detach: Callable[[int], Handle | None],
+    detach: Callable[[Iterable[int], dict[int, Any], dict[int, Handle]], None],
     *,
     decisions: Decisions | None = None,
 ) -> RunResult:
@@ -194,40 +202,58 @@ def gather_results(
         run_id: id of the run, which succeeded.
         plan: its plan.
         catalog: its catalog.
-        detach: returns the handle of an in-memory value, or of the identity of a file that a worker has saved; None if there is
-            none.
+        detach: adds values in memory, and the identities of files that workers have saved, to the first dictionary, or their
+            handles to the second one.
         decisions: decided which nodes were up to date, so that they did not run; None if all nodes ran.
     """
-    names: dict[str, None] = {}
-    handles: dict[str, Handle] = {}
-    identities: dict[str, FileIdentity] = {}
-    identify = getattr(catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
-    known = decisions.last_outputs if decisions is not None else {}
-    results = [(dataset, plan.datasets[dataset]) for dataset in plan.results]
+    datasets, results = plan.datasets, plan.results
+    values: dict[int, Any] = {}
+    handles: dict[int, Handle] = {}
     with ExitStack() as on_error:
         on_error.callback(_close_all, handles)  # if a temporary file was deleted, for example
-        for dataset, planned in results:
-            handle = detach(dataset)
-            if planned.in_memory and handle is None and decisions is not None:
-                continue  # its node did not run, because a resumed run had made it
-            names[planned.name] = None
-            if planned.in_memory:
-                if handle is not None:
-                    handles[planned.name] = handle
-            elif identify is not None:
-                if handle is not None:  # the worker that saved the file identified it
-                    identity = handle.load()
-                    handle.close()
-                else:  # its node was up to date, or the worker was lost before it could report: take the file's identity now
-                    identity = _untouched_file(catalog, known.get(planned.name)) or identify(planned.name)
-                if identity is not None:
-                    identities[planned.name] = identity
+        detach(results, values, handles)
+        saved = [each for each in results if not datasets[each].in_memory]
+        sent = {each: values.pop(each) for each in saved if each in values}
+        for each in [each for each in saved if each in handles]:
+            handle = handles.pop(each)
+            sent[each] = handle.load()
+            handle.close()
+        identities = _identities(saved, plan, catalog, sent, decisions)
         on_error.pop_all()
-    result = RunResult(run_id, catalog, tuple(names), handles, identities)
-    for _dataset, planned in results:
-        if planned.declared and planned.in_memory and planned.name in names:
-            catalog.save(planned.name, result[planned.name])
+    if decisions is not None:  # nodes that did not run, because a resumed run had made their values in memory
+        results = tuple([each for each in results if each in values or each in handles or not datasets[each].in_memory])
+    loaded = {datasets[each].name: value for each, value in values.items()}
+    by_name = {datasets[each].name: handle for each, handle in handles.items()}
+    result = RunResult(run_id, catalog, [datasets[each].name for each in results], by_name, identities, loaded)
+    for planned in [datasets[each] for each in results if datasets[each].declared and datasets[each].in_memory]:
+        catalog.save(planned.name, result[planned.name])
     return result
+
+
+def _identities(
+    saved: Sequence[int], plan: Plan, catalog: Catalog, sent: Mapping[int, FileIdentity | None], decisions: Decisions | None
+) -> dict[str, FileIdentity]:
+    """Return the identities of the files that a run saved, by dataset name.
+
+    Args:
+        saved: the datasets.
+        plan: the plan of the run.
+        catalog: its catalog.
+        sent: the identities of the files that workers have saved and identified.
+        decisions: as for `gather_results`.
+    """
+    identify = getattr(catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
+    if identify is None:
+        return {}
+    identities: dict[str, FileIdentity] = {}
+    known = decisions.last_outputs if decisions is not None else {}
+    for dataset in saved:
+        name = plan.datasets[dataset].name
+        # Without one, its node was up to date, or the worker was lost before it could report: take the file's identity now.
+        identity = sent[dataset] if dataset in sent else _untouched_file(catalog, known.get(name)) or identify(name)
+        if identity is not None:
+            identities[name] = identity
+    return identities
 
 
 def _untouched_file(catalog: Catalog, known: ContentRecord | None) -> FileIdentity | None:
@@ -241,7 +267,7 @@ def _untouched_file(catalog: Catalog, known: ContentRecord | None) -> FileIdenti
     return identify_untouched(path, known)
 
 
-def _close_all(handles: dict[str, Handle]) -> None:
+def _close_all(handles: dict[Any, Handle]) -> None:
     for handle in handles.values():
         handle.close()
     handles.clear()

@@ -64,7 +64,7 @@ def reuse_all(
         informed.notify(NodeReused(name, time.time()))
     outcome = Outcome.FAILED
     try:
-        result = gather_results(started.run_id, plan, catalog, lambda _dataset: None, decisions=decisions)
+        result = gather_results(started.run_id, plan, catalog, lambda *_nothing: None, decisions=decisions)
         outcome = Outcome.SUCCEEDED
     except INTERRUPTS:
         outcome = Outcome.INTERRUPTED

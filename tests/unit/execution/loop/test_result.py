@@ -67,6 +67,15 @@ def test_persistent_outputs_are_loaded_once_on_first_access():
     assert dataset.loads == 1
 
 
+def test_asking_for_a_name_loads_nothing():
+    """`in` answers without loading the value, which may be large, or a file that was changed."""
+    dataset = Counting()
+    result = RunResult("id", Catalog({"a": dataset}), ("a",), {})
+    assert "a" in result
+    assert "b" not in result
+    assert dataset.loads == 0
+
+
 def test_values_are_loaded_once_and_their_files_closed(tmp_path):
     """Once a large value is loaded, only its memory map keeps the file open, for as long as the value exists."""
     before = open_files()
@@ -127,10 +136,9 @@ def test_values_of_a_run_whose_results_cannot_be_gathered_are_closed(tmp_path):
     before = open_files()
     plan = SimpleNamespace(datasets=[SimpleNamespace(name=name, in_memory=True) for name in "ab"], results=(0, 1))
 
-    def detach(dataset):
-        if dataset == 1:
-            raise DatasetError("gone", dataset="b")
-        return publish(np.arange(200_000.0), str(tmp_path))
+    def detach(_datasets, _values, handles):
+        handles[0] = publish(np.arange(200_000.0), str(tmp_path))
+        raise DatasetError("gone", dataset="b")
 
     with pytest.raises(DatasetError, match="gone"):
         gather_results("id", plan, Catalog(), detach)

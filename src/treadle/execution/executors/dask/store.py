@@ -59,12 +59,14 @@ class ClusterStore(InlineStore):
             fetched = self._fetched.pop(dataset, None) if last else self._fetched.get(dataset)
         return super().load_input(dataset, last=last) if fetched is None else fetched.load(last=last)
 
-    def detach(self, dataset: int) -> Handle | None:
-        """Remove a value and return its handle, with the value in this process; None if the store does not have it."""
-        handle = self._handles.get(dataset)
-        if isinstance(handle, ClusterValue) and (value := self._read(handle, dataset)) is not None:
-            self._handles[dataset] = self._pickle(value.load(last=True))
-        return super().detach(dataset)
+    def detach(self, datasets: Iterable[int], values: dict[int, Any], handles: dict[int, Handle]) -> None:
+        """Remove values and add them to `values`, or their handles to `handles`, with those of workers in this process."""
+        wanted = list(datasets)
+        for dataset in wanted:
+            handle = self._handles.get(dataset)
+            if isinstance(handle, ClusterValue) and (value := self._read(handle, dataset)) is not None:
+                self._handles[dataset] = self._pickle(value.load(last=True))
+        super().detach(wanted, values, handles)
 
     def release(self, dataset: int) -> None:
         """Release a value."""

@@ -15,9 +15,9 @@ from treadle.execution.executors.loky.segments import Segments
 from treadle.execution.protocol.handles import (
     DESCRIPTOR_LIMIT,
     IN_MESSAGE,
+    Atom,
     Handle,
     Inline,
-    LocalValue,
     PinnedValue,
     Segment,
     UnpicklableValueError,
@@ -125,14 +125,17 @@ class SegmentStore:
         If the store has a value already, the node ran again because another output of it was lost. The first value is kept,
         because jobs that were sent refer to it.
         """
-        handles = self._handles
+        handles, made = self._handles, dict(outputs)
         with self._lock:
-            for dataset, handle in outputs:
+            if IN_MESSAGE.issuperset(map(type, made.values())) and handles.keys().isdisjoint(made):
+                handles.update(made)  # most values, and often those of many nodes
+                return
+            for dataset, handle in made.items():
                 if dataset in handles and handles[dataset].worker is None:
                     self._free(handle, worker)
                     continue
                 handles[dataset] = handle
-                if type(handle) not in IN_MESSAGE:  # most values are
+                if type(handle) not in IN_MESSAGE:
                     self._segments.add(handle, worker)
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
@@ -200,13 +203,22 @@ class SegmentStore:
             if handle is not None:
                 self._segments.free(handle)
 
-    def detach(self, dataset: int) -> Handle | None:
-        """Remove a value and return its handle; a spilled one's file stays open, but is no longer in the scratch directory."""
-        handle = self._handles.pop(dataset, None)
-        if type(handle) in IN_MESSAGE:  # most values
-            return handle
-        if handle is None or handle.worker is not None:
-            return LocalValue(self._local_values.load_input(dataset, last=True)) if dataset in self._local_values else None
+    def detach(self, datasets: Iterable[int], values: dict[int, Any], handles: dict[int, Handle]) -> None:
+        """Remove values and add them to `values`, or their handles to `handles`."""
+        pop = self._handles.pop
+        for dataset in datasets:
+            handle = pop(dataset, None)
+            if type(handle) is Atom:  # most values of a run with very many
+                values[dataset] = handle.value
+            elif type(handle) is Inline:
+                handles[dataset] = handle
+            elif handle is not None and handle.worker is None:
+                handles[dataset] = self._detached(dataset, handle)
+            elif dataset in self._local_values:
+                values[dataset] = self._local_values.load_input(dataset, last=True)
+
+    def _detached(self, dataset: int, handle: Handle) -> Handle:
+        """Return the handle of a file for a caller; a spilled one stays open, but is no longer in the scratch directory."""
         self._segments.remove(handle)
         if isinstance(handle, Segment) and handle.path is not None:
             try:
