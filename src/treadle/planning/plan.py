@@ -11,6 +11,7 @@ State: the last plan of each pipeline, which is used again while the catalogs de
 from __future__ import annotations
 
 import math
+import operator
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from treadle.io import Catalog
     from treadle.io.dataset import Capabilities
     from treadle.pipeline import Node, Pipeline
+    from treadle.pipeline.graph import Edges
     from treadle.pipeline.links import Links
     from treadle.pipeline.policy import FailurePolicy, NodePolicy
     from treadle.planning.policies import PolicyRules
@@ -63,11 +65,6 @@ class PlannedDataset(NamedTuple):
     consumers: tuple[int, ...]
     is_result: bool
     """True if it is a free output: a node produces it, no node consumes it, and it is part of the run's result."""
-
-    @property
-    def uses(self) -> int:
-        """How often its value is used: by each consumer, and by the result of the run."""
-        return len(self.consumers) + self.is_result
 
 
 _new_node = partial(new_record, PlannedNode)
@@ -126,7 +123,45 @@ class Plan(NamedTuple):
     @property
     def results(self) -> tuple[int, ...]:
         """Indices of the free outputs."""
-        return tuple(index for index, dataset in enumerate(self.datasets) if dataset.is_result)
+        return tuple([index for index, is_result in enumerate(self.is_result) if is_result])
+
+    # --- columns of the nodes and datasets: the pipeline's own, so that a run makes none of thousands of nodes -------------
+
+    @property
+    def inputs(self) -> Edges:
+        """The inputs of each node."""
+        return self.links.inputs if self.links is not None else tuple([node.inputs for node in self.nodes])
+
+    @property
+    def outputs(self) -> Edges:
+        """The outputs of each node."""
+        return self.links.outputs if self.links is not None else tuple([node.outputs for node in self.nodes])
+
+    @property
+    def parents(self) -> Edges:
+        """The parents of each node."""
+        return self.links.parents if self.links is not None else tuple([node.parents for node in self.nodes])
+
+    @property
+    def children(self) -> Edges:
+        """The children of each node."""
+        return self.links.children if self.links is not None else tuple([node.children for node in self.nodes])
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """The name of each dataset."""
+        return self.links.names if self.links is not None else tuple([dataset.name for dataset in self.datasets])
+
+    @property
+    def is_result(self) -> tuple[bool, ...]:
+        """Whether each dataset is a free output."""
+        return self.links.results if self.links is not None else tuple([dataset.is_result for dataset in self.datasets])
+
+    @property
+    def uses(self) -> list[int]:
+        """How often the value of each dataset is used: by each consumer, and by the result of the run."""
+        consumers = self.links.consumers if self.links is not None else [dataset.consumers for dataset in self.datasets]
+        return list(map(operator.add, map(len, consumers), self.is_result))
 
 
 _cached_plans: WeakKeyDictionary[Links, tuple[list[Capabilities | None], Plan]] = WeakKeyDictionary()

@@ -101,10 +101,24 @@ def test_a_compiled_pipeline_is_freed():
 
 def test_datasets_know_who_makes_and_takes_them():
     """Producers, consumers, results and uses are counted once."""
-    datasets = by_name(plan_of("ra", "ab", "ac", r=1))
+    plan = plan_of("ra", "ab", "ac", r=1)
+    datasets, uses = by_name(plan), dict(zip(plan.dataset_names, plan.uses, strict=True))
     assert (datasets["r"].producer, datasets["r"].consumers, datasets["r"].is_result) == (None, (0,), False)
-    assert (datasets["a"].producer, datasets["a"].consumers, datasets["a"].uses) == (0, (1, 2), 2)
-    assert (datasets["b"].is_result, datasets["b"].uses) == (True, 1)
+    assert (datasets["a"].producer, datasets["a"].consumers, uses["a"]) == (0, (1, 2), 2)
+    assert (datasets["b"].is_result, uses["b"]) == (True, 1)
+
+
+def test_columns_are_those_of_the_nodes_and_datasets():
+    """Whether the plan has the links of its pipeline, or was made without."""
+    plan = plan_of("ra", "ab", "ac", r=1)
+    alone = plan._replace(links=None)
+    assert plan.inputs == alone.inputs == tuple(each.inputs for each in plan.nodes)
+    assert plan.outputs == alone.outputs == tuple(each.outputs for each in plan.nodes)
+    assert plan.parents == alone.parents == tuple(each.parents for each in plan.nodes)
+    assert plan.children == alone.children == tuple(each.children for each in plan.nodes)
+    assert plan.dataset_names == alone.dataset_names == tuple(each.name for each in plan.datasets)
+    assert plan.is_result == alone.is_result == tuple(each.is_result for each in plan.datasets)
+    assert plan.uses == alone.uses == [len(each.consumers) + each.is_result for each in plan.datasets]
 
 
 def test_results_are_the_free_outputs():
@@ -187,4 +201,4 @@ def test_plans_are_consistent(data):
         assert all(index in plan.nodes[child].parents for child in planned.children)
         assert all(index in plan.datasets[dataset].consumers for dataset in planned.inputs)
         assert all(plan.datasets[dataset].producer == index for dataset in planned.outputs)
-    assert sum(dataset.uses for dataset in plan.datasets) == sum(len(node.inputs) for node in plan.nodes) + len(plan.results)
+    assert sum(plan.uses) == sum(len(node.inputs) for node in plan.nodes) + len(plan.results)

@@ -62,7 +62,7 @@ def locked(root):
 def full(root):
     """Files cannot grow beyond some pages, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
     try:
         yield "Check whether the disk is full"
     finally:

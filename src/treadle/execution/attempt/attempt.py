@@ -15,7 +15,7 @@ from treadle.errors import TreadleError
 from treadle.execution.attempt.context import Steps, Times
 from treadle.execution.attempt.failure import add_node_name, record_failure
 from treadle.execution.attempt.hooks import call_hook, hook_at_fault, node_arguments, override_inputs, report_error
-from treadle.execution.attempt.saving import confirm, save_chunks, save_outputs
+from treadle.execution.attempt.saving import confirm, save_chunks, save_output, save_outputs
 from treadle.execution.attempt.seeding import seeded
 from treadle.execution.processes.safe_points import is_interrupt
 from treadle.execution.values.pickling import ATOMS
@@ -127,18 +127,26 @@ def _attempt(
         saving = save_chunks(context, index, node, inputs, returned, steps, store_output)
         done = clock()
         return Times(steps.started, steps.started + done - started, loaded - started, done - loaded - saving, saving)
-    outputs = {node.outputs[0]: returned} if is_atom else dict(node.unpack(returned))
-    steps.check_time()
-    del returned
-    ran = steps.ran = clock()
-    if hooked:
-        call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
-        outputs = dict(outputs)  # a copy, since a hook may keep the mapping it received; each output is freed once it is saved
-    # Memory use peaks while the outputs are saved, so the inputs are released first.
-    inputs = {}
-    steps.inputs = {}
-    if outputs:
-        save_outputs(context, index, node, outputs, steps, store_output)
+    if is_atom and not hooked:
+        steps.check_time()
+        ran = steps.ran = clock()
+        inputs = steps.inputs = {}  # freed before the output is saved
+        save_output(context, node, context.outputs[index][0], returned, steps, store_output)
+    else:
+        outputs = dict(node.unpack(returned))
+        steps.check_time()
+        del returned
+        ran = steps.ran = clock()
+        if hooked:
+            call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
+            outputs = dict(
+                outputs
+            )  # a copy, since a hook may keep the mapping it received; each output is freed once it is saved
+        # Memory use peaks while the outputs are saved, so the inputs are released first.
+        inputs = {}
+        steps.inputs = {}
+        if outputs:
+            save_outputs(context, index, node, outputs, steps, store_output)
     if node.confirms:
         confirm(context, steps, node)
     done = clock()

@@ -6,13 +6,13 @@ run. Neighbours: `attempt.py` has Treadle's own steps, `hooks.py` calls the hook
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import NodeTimeoutError
 from treadle.execution.attempt.verdict import describe_timeout
+from treadle.forks import this_process
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Steps:
     def __init__(self, started: float) -> None:
         self.started = started
         self.inputs: dict[str, Any] = {}
-        self._process = os.getpid()
+        self._generation = this_process.generation
 
     def seconds(self, started: float, now: float) -> tuple[float, float, float] | None:
         """Return how long the attempt has loaded, run and saved so far; None if it has not begun to load.
@@ -126,7 +126,7 @@ class Steps:
         Args:
             exc: the exception that the node's function raised in the child; None if the function returned.
         """
-        if os.getpid() != self._process:
+        if this_process.generation != self._generation:
             from treadle.execution.processes.forked import end_forked_child
 
             end_forked_child(self.node, exc)
@@ -189,7 +189,7 @@ class Steps:
         Raises:
             NodeTimeoutError: the attempt took longer than its timeout.
         """
-        if os.getpid() != self._process:
+        if this_process.generation != self._generation:
             self.end_if_forked()
         if self._limit is None:
             return

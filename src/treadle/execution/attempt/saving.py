@@ -32,19 +32,19 @@ def save_outputs(
     """Save the outputs of a node; each is removed from the dictionary, so that it is freed once it is saved."""
     datasets = context.outputs[index]
     if len(datasets) == 1:  # most nodes
-        _save_output(context, node, datasets[0], outputs.popitem()[1], steps, store_output)
+        save_output(context, node, datasets[0], outputs.popitem()[1], steps, store_output)
         return
     index_of = {context.dataset_names[dataset]: dataset for dataset in datasets}
     if context.is_async:
         from treadle.execution.attempt.async_steps import in_threads
 
         def save(name: str, steps: Steps) -> None:
-            _save_output(context, node, index_of[name], outputs.pop(name), steps, store_output)
+            save_output(context, node, index_of[name], outputs.pop(name), steps, store_output)
 
         in_threads(steps, save, tuple(outputs))
         return
     for name in tuple(outputs):
-        _save_output(context, node, index_of[name], outputs.pop(name), steps, store_output)
+        save_output(context, node, index_of[name], outputs.pop(name), steps, store_output)
 
 
 def save_chunks(
@@ -70,7 +70,7 @@ def save_chunks(
             for name, chunk in node.unpack(returned):
                 before = time.perf_counter()
                 steps.check_time()
-                _save_output(context, node, index_of[name], chunk, steps, store_copy, saved)
+                save_output(context, node, index_of[name], chunk, steps, store_copy, saved)
                 saving += time.perf_counter() - before
                 steps.phase, steps.dataset = "run", None
                 outputs[name] = chunk
@@ -83,7 +83,7 @@ def save_chunks(
     return saving + time.perf_counter() - before
 
 
-def _save_output(
+def save_output(
     context: RunContext,
     node: Node,
     dataset: int,

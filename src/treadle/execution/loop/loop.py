@@ -356,9 +356,8 @@ class RunLoop:
         """Handle a report of several nodes, column by column, because these nodes are tiny."""
         if self._observers.active:
             self._reports.add_finished(worker, report.separate())
-        for dataset, handle in zip(report.datasets, report.handles, strict=True):
-            if (placement := handle.placement) is not SHARED:
-                self._scheduler.value_made(dataset, placement)
+        for dataset, placement in report.placements:
+            self._scheduler.value_made(dataset, placement)
         planned, seconds = self._plan.nodes, list(map(operator.sub, report.at, report.started))
         names = [planned[node].name for node in report.nodes]
         self._first_started = self._first_started or report.started[0]

@@ -21,7 +21,7 @@ _WORD_SIZE = 8
 _RUN, _NODE, _STARTED, _PEAK, _COUNT, _SINCE = range(6)  # node: -1 if idle; count: of finished nodes; since: monotonic
 _HEAD_WORDS = 6
 _DONE_WORDS = 4  # of a finished node: run number, node index, start time, end time
-_RING = 512
+_RING = 1280
 """Number of finished nodes in the ring buffer: more than a worker has reported in one batch and holds in its queue."""
 _ENTRY_WORDS = _HEAD_WORDS + _RING * _DONE_WORDS
 
@@ -91,9 +91,8 @@ class Blackboard:
         self._words, self._times = memoryview(content).cast("q"), memoryview(content).cast("d")
 
     def begin(self, place: int, run: int, node: int, started: float, since: float = 0.0) -> None:
-        """Record that a worker starts a node."""
+        """Record that a worker, which is idle, starts a node."""
         words, times, entry = self._words, self._times, place * _ENTRY_WORDS
-        words[entry + _NODE] = -1
         words[entry + _RUN] = run
         times[entry + _STARTED] = started
         times[entry + _SINCE] = since

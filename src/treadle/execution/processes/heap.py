@@ -42,7 +42,9 @@ class Heap:
         Args:
             seconds: how long the node took.
         """
-        if seconds >= _MIN_SECONDS and self._took <= seconds * _MAX_SHARE:
+        if seconds < _MIN_SECONDS:
+            return False
+        if self._took <= seconds * _MAX_SHARE:
             return True
         self._took /= 2  # so that one slow trim is not the last one
         return False

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from treadle.events import ContentRecord, Failure
     from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.placement import Placement
     from treadle.execution.protocol.project import ProjectSpec
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io.recipe import DatasetRecipe
@@ -307,6 +308,8 @@ class FinishedNodes(NamedTuple):
     """The reported outputs of all nodes, in order."""
     handles: Sequence[Handle]
     """Their handles."""
+    placements: Sequence[tuple[int, Placement]]
+    """Dataset and placement of each reported output that is not in the store."""
     contents: tuple[tuple[ContentRecord, ...], ...]
     """For each node; empty if the run does not record outputs, or these nodes have none to record."""
 

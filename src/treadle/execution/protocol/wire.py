@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.handles import ATOM_TYPES, Atom, Inline
 from treadle.execution.protocol.messages import Finished, FinishedNodes, Job
+from treadle.execution.protocol.placement import SHARED
 from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.placement import Placement
 
 
 def to_wire(posted: Sequence[tuple[Any, int]]) -> list[tuple[int | None, Any, int]]:
@@ -98,9 +100,15 @@ def _compact_finished(columns: list[Any]) -> list[Any]:
 
 
 def _restore_finished(columns: list[Any]) -> Sequence[FinishedNodes]:
-    *first, compact, contents = columns
-    handles = map(_make_atom, zip(compact, strict=True)) if set(map(type, compact)) <= ATOM_TYPES else map(_restore, compact)
-    return (new_record(FinishedNodes, (*first, tuple(handles), contents)),)
+    *first, datasets, compact, contents = columns
+    placements: Sequence[tuple[int, Placement]] = ()
+    if set(map(type, compact)) <= ATOM_TYPES:
+        handles: Sequence[Handle] = tuple(map(_make_atom, zip(compact, strict=True)))
+    else:
+        handles = tuple(map(_restore, compact))
+        placed = zip(datasets, handles, strict=True)
+        placements = [(dataset, placement) for dataset, handle in placed if (placement := handle.placement) is not SHARED]
+    return (new_record(FinishedNodes, (*first, datasets, handles, placements, contents)),)
 
 
 _make_atom: Callable[[tuple[Any, ...]], Atom] = partial(new_record, Atom)

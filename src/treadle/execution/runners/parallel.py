@@ -97,7 +97,7 @@ class ParallelRunner(Runner):
         refuse_at_exit(self.name)
 
         # All modules so far, so that a pipeline with fewer modules, or without nodes, can reuse the workers.
-        self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
+        self._modules.update([getattr(node.node.func, "__module__", None) or "" for node in plan.nodes])
         with self._early_lock:
             current = fingerprint(self._modules, self._project)
             if self._early is not None:  # the workers were started before the modules of the nodes were known

@@ -294,7 +294,7 @@ class Runner(ABC):
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
         """Return the known durations of nodes. `durations` is only called if this runner has not run all nodes of the plan."""
-        if durations is None or self.max_workers == 1 or all(node.name in self._seconds for node in plan.nodes):
+        if durations is None or self.max_workers == 1 or self._seconds.keys() >= {node.name for node in plan.nodes}:
             return self._seconds
         return {**durations(), **self._seconds}
 

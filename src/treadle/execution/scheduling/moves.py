@@ -44,12 +44,13 @@ class SchedulerMoves(SchedulerView):
         reports_local: bool = True,
     ) -> None:
         self._plan = plan
+        self._inputs, self._outputs, self._children = plan.inputs, plan.outputs, plan.children
         self._fuse = fuse
         count = len(plan.nodes)
         nodes = States(count, NODE_MOVES, lambda index: f"node '{plan.nodes[index].name}'")
         self._move, self._move_all, self._states = nodes.move, nodes.move_all, nodes.of
         self._attempts = [0] * count
-        self._missing = [len(node.parents) for node in plan.nodes]
+        self._missing = list(map(len, plan.parents))
         self._instructions: deque[Instruction] = deque()
         self._values = Values(plan, self._instructions.append, reports_local=reports_local)
         self._pending = PendingJobs()
@@ -69,7 +70,7 @@ class SchedulerMoves(SchedulerView):
 
     def _begin(self) -> None:
         """Compute the priorities, and make the nodes without parents ready."""
-        self._queues.priority = longest_remaining_paths([node.children for node in self._plan.nodes], self._weights)
+        self._queues.priority = longest_remaining_paths(self._children, self._weights)
         states, waiting = self._states, NodeState.WAITING
         self._make_ready([node for node, missing in enumerate(self._missing) if not missing and states[node] is waiting])
 

@@ -51,6 +51,11 @@ class ReadyQueues:
         self._ready: dict[int | None, PriorityQueue] = {None: PriorityQueue()}  # by required worker; None: any but main
         self._unplaceable: dict[int, None] = {}
 
+    @property
+    def count(self) -> int:
+        """How many nodes are ready for any worker; a few of them may be counted twice, or not be ready any more."""
+        return len(self._ready[None])
+
     def put(self, node: int) -> None:
         """Add a ready node to the queue of its worker."""
         values = self._values

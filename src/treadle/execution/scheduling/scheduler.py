@@ -122,13 +122,13 @@ class Scheduler(SchedulerMoves):
         self._move_all(nodes, NodeState.DONE)
         self._unfinished -= len(nodes)
         self._workers.note_seconds(seconds)
-        planned = [self._plan.nodes[node] for node in nodes]
-        self._values.outputs_made([dataset for each in planned for dataset in each.outputs], worker)
+        inputs, outputs, children = self._inputs, self._outputs, self._children
+        self._values.outputs_made([dataset for node in nodes for dataset in outputs[node]], worker)
         if self._resources is not None:
             for node in nodes:
                 self._resources.free_for(node)
-        self._parents_done([child for each in planned for child in each.children])
-        self._values.inputs_used([dataset for each in planned for dataset in each.inputs])
+        self._parents_done([child for node in nodes for child in children[node]])
+        self._values.inputs_used([dataset for node in nodes for dataset in inputs[node]])
 
     def retry(self, node: int, worker: int | None) -> bool:
         """An attempt at a node failed: delay the node for its next attempt, if its policy allows one and the run continues.
@@ -302,7 +302,7 @@ class Scheduler(SchedulerMoves):
             self._begin()
         if self._values.lost:
             self._repeat_lost()
-        depth = self._workers.depth
+        depth = self._workers.depth(self._queues.count)
         if room := self._workers.with_room(depth):
             self._assign_rounds(room, depth)
         while (node := self._queues.pop_unplaceable()) is not None:
@@ -364,13 +364,7 @@ class Scheduler(SchedulerMoves):
             return False
         room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
         nodes = self._take_independent(queue, sum([depth - jobs for jobs, _order, _worker, _state in room]))
-        most = len(nodes)  # for one worker
-        turns = [(level, order) for jobs, order, _worker, _state in room for level in range(jobs, min(depth, jobs + most))]
-        if len(room) > 1:
-            turns.sort()
-        shares: dict[int, list[int]] = {order: [] for _jobs, order, _worker, _state in room}
-        for node, (_level, order) in zip(nodes, turns, strict=False):  # the last turns may stay without a node
-            shares[order].append(node)
+        shares = _deal(nodes, room, depth)
         self._start_attempts(nodes)
         for _jobs, order, worker, state in room:
             if share := shares[order]:
@@ -390,12 +384,13 @@ class Scheduler(SchedulerMoves):
             count: the largest number of nodes.
         """
         states, ready = self._states, NodeState.READY
+        inputs, children, single = self._inputs, self._children, self._single_node_jobs
         taken: dict[int, None] = {}
         while len(taken) < count and (entries := queue.take(min(_TAKEN_TOGETHER, count - len(taken)))):
             for place, (_priority, node) in enumerate(entries):
                 if states[node] is not ready or node in taken:
                     continue
-                if self._needs_own_job(node):
+                if (inputs[node] or len(children[node]) == 1 or node in single) and self._needs_own_job(node):
                     queue.put_back(entries[place:])
                     return list(taken)
                 taken[node] = None
@@ -403,11 +398,10 @@ class Scheduler(SchedulerMoves):
 
     def _needs_own_job(self, node: int) -> bool:
         """Return whether a ready node may not share a job with others: its child may join it, or its values are missing."""
-        planned = self._plan.nodes[node]
-        children = planned.children
+        inputs, children = self._inputs[node], self._children[node]
         if node in self._single_node_jobs or (len(children) == 1 and self._may_join(children[0])):
             return True
-        return bool(planned.inputs) and self._values.are_missing(planned.inputs)
+        return bool(inputs) and self._values.are_missing(inputs)
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         planned = self._plan.nodes[first]
@@ -436,3 +430,24 @@ class Scheduler(SchedulerMoves):
         attempts = self._attempts
         for node in nodes:
             attempts[node] += 1
+
+
+def _deal(nodes: list[int], room: list[tuple[int, int, int, WorkerState]], depth: int) -> dict[int, list[int]]:
+    """Deal nodes out to workers, one by one, the next one always to the worker with the fewest jobs.
+
+    Args:
+        nodes: at most as many as the workers may hold.
+        room: the workers, as (number of jobs, order, worker, state).
+        depth: jobs that a worker may hold at once.
+
+    Returns:
+        The nodes of each worker, by its order.
+    """
+    if len(room) == 1:
+        return {room[0][1]: nodes}
+    most = len(nodes)  # for one worker
+    turns = sorted([(level, order) for jobs, order, _worker, _state in room for level in range(jobs, min(depth, jobs + most))])
+    shares: dict[int, list[int]] = {order: [] for _jobs, order, _worker, _state in room}
+    for node, (_level, order) in zip(nodes, turns, strict=False):  # the last turns may stay without a node
+        shares[order].append(node)
+    return shares

@@ -37,7 +37,7 @@ class Values:
         self._emit = emit
         self._reports_local = reports_local
         datasets = plan.datasets
-        self.uses = [dataset.uses for dataset in datasets]
+        self.uses = plan.uses
         """How many consumers of each value are left; being a result of the run counts as one."""
         self._states = States(len(datasets), VALUE_MOVES, lambda index: f"the value of '{datasets[index].name}'")
         self._move, self._move_all, self.of = self._states.move, self._states.move_all, self._states.of
@@ -250,20 +250,17 @@ class Values:
 
     def outputs_made(self, outputs: Sequence[int], worker: int) -> None:
         """Note that nodes finished; outputs without a placement are in the store, or in the nodes' worker if they are local."""
-        local, of, absent = self._local, self.of, ValueState.ABSENT
-        shared = []
-        for dataset in outputs:
+        local, of, absent, uses = self._local, self.of, ValueState.ABSENT, self.uses
+        for dataset in outputs if local else ():
             if dataset in local:
                 if of[dataset] is absent:
                     self._move(dataset, ValueState.PINNED)
                     self.pins[dataset] = worker
                 else:
                     self._pin_again(dataset, worker)
-            elif of[dataset] is absent:
-                shared.append(dataset)
-        self._move_all(shared, ValueState.SHARED)
+        self._move_all([dataset for dataset in outputs if of[dataset] is absent], ValueState.SHARED)
         for dataset in outputs:
-            if self.uses[dataset] == 0:
+            if uses[dataset] == 0:
                 self._release(dataset)
 
     def node_reused(self, node: int) -> None:

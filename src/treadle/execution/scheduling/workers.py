@@ -16,6 +16,11 @@ _QUEUED_SECONDS = 0.005
 """How much work may be queued in a worker: enough to avoid idle time between jobs, but not enough to defeat priorities."""
 
 _MAX_QUEUED = 256
+"""How many jobs may be queued in a worker, unless very many are ready: the last ones should be spread over all workers."""
+
+_MAX_QUEUED_OF_MANY = 1024
+"""How many may be queued if very many are ready: fewer and larger messages take a sixth less of the parent's time."""
+
 _LATEST_WEIGHT = 0.2
 """Weight of the latest node in the mean of recent durations."""
 
@@ -56,14 +61,18 @@ class Workers:
         self._job_of: dict[int, int] = {}
         self._job_size: dict[int, int] = {}  # job -> nodes of it that are not reported yet
 
-    @property
-    def depth(self) -> int:
-        """How many jobs a worker may hold now."""
+    def depth(self, ready: int) -> int:
+        """Return how many jobs a worker may hold now.
+
+        Args:
+            ready: the number of ready nodes.
+        """
         if self._fixed_depth is not None:
             return self._fixed_depth
         if self._mean_seconds is None:
             return 1
-        return max(1, min(_MAX_QUEUED, int(_QUEUED_SECONDS / max(self._mean_seconds, 1e-6))))
+        most = min(max(_MAX_QUEUED, ready // (2 * max(1, len(self.states)))), _MAX_QUEUED_OF_MANY)
+        return max(1, min(most, int(_QUEUED_SECONDS / max(self._mean_seconds, 1e-6))))
 
     def note_seconds(self, seconds: Iterable[float]) -> None:
         """Update the mean duration with those of finished nodes, in their order."""
@@ -113,7 +122,7 @@ class Workers:
         state.jobs += len(nodes)
         state.nodes.update(dict.fromkeys(nodes))
 
-    def drop(self, nodes: Iterable[int], worker: int) -> None:
+    def drop(self, nodes: Sequence[int], worker: int) -> None:
         """Remove nodes from a worker; does nothing if the worker was lost."""
         state = self.states.get(worker)
         if state is None:
@@ -121,6 +130,11 @@ class Workers:
         state.slow = False
         self._changed[worker] = state
         held, job_of, sizes = state.nodes, self._job_of, self._job_size
+        if not job_of:
+            for node in nodes:
+                del held[node]
+            state.jobs -= len(nodes)
+            return
         for node in nodes:
             del held[node]
             if node not in job_of:

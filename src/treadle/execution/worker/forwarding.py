@@ -62,9 +62,12 @@ class ForwardHandler(logging.Handler):
 
 def flush_forwarded() -> None:
     """Send unfinished lines at the end of a node, so that they are attributed to it."""
+    ForwardStream.has_unfinished = False  # first: another thread may print now
     for stream in (sys.stdout, sys.stderr):
-        if type(stream) is ForwardStream:  # isinstance is slow for subclasses of io's classes, and this runs once per node
+        if isinstance(stream, ForwardStream):
             stream.flush_all()
+        else:  # the project has replaced it, perhaps for a while, and it may have an unfinished line
+            ForwardStream.has_unfinished = True
 
 
 def stop_forwarding() -> None:

@@ -71,6 +71,11 @@ class PacedSender:
             self.post()
             self._channel.flush()
 
+    @property
+    def has_output(self) -> bool:
+        """Whether there is output that `post` would move into the channel."""
+        return self._first is not None
+
     def post(self) -> None:
         """Move the pending output into the channel, ahead of the messages that are posted next."""
         if self._first is not None:

@@ -16,7 +16,16 @@ from treadle.errors import DatasetError
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.processes.heap import Heap
-from treadle.execution.protocol.handles import IN_MESSAGE, Handle, PinnedValue, RemoteValue, Segment, UnpicklableValueError
+from treadle.execution.protocol.handles import (
+    IN_MESSAGE,
+    Atom,
+    Handle,
+    PinnedValue,
+    RemoteValue,
+    Segment,
+    UnpicklableValueError,
+    is_small_atom,
+)
 from treadle.execution.protocol.messages import Failed, Finished, Job, RunSpec
 from treadle.execution.values.pickling import ATOMS
 from treadle.execution.values.sizes import large_size
@@ -31,6 +40,7 @@ from treadle.execution.values.transfer import (
 from treadle.execution.worker.facts import worker_facts
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import OpenRun
+from treadle.execution.worker.streams import ForwardStream
 from treadle.forks import fork_safe
 from treadle.named_tuple import new_record
 
@@ -41,8 +51,11 @@ if TYPE_CHECKING:
     from treadle.execution.values.budget import Budget
     from treadle.execution.worker.bootstrap import WorkerProcess
 
-FLUSH_BATCH_SIZE = 32
+FLUSH_BATCH_SIZE = 128
 """Number of facts that are sent together: few of the nodes that may be queued in a worker, so it has work until more arrive."""
+
+FLUSH_SECONDS = 0.002
+"""How long facts wait at most, unless a node takes longer: less than the work that may be queued in a worker takes."""
 
 
 class WorkerRun:
@@ -76,6 +89,7 @@ class WorkerRun:
         self._local: frozenset[int] = frozenset()  # the datasets that only the current job uses
         self._outputs: dict[int, Handle] = {}  # of the current node: handles of the outputs that are reported to the parent
         self._kept: dict[int, Any] = {}  # of the current node: outputs that stay in this process
+        self._flush_at = 0.0  # by the monotonic clock
         self._ended = False
         run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
         self._context = run.context
@@ -137,7 +151,8 @@ class WorkerRun:
         outputs = tuple(handles.items())
         handles.clear()
         fields = (self._number, index, started, at, load_seconds, run_seconds, save_seconds, outputs, contents)
-        if worker.channel.post(new_record(Finished, fields), descriptors) >= FLUSH_BATCH_SIZE:
+        if worker.channel.post(new_record(Finished, fields), descriptors) >= FLUSH_BATCH_SIZE or since >= self._flush_at:
+            self._flush_at = since + FLUSH_SECONDS
             worker.channel.flush()
         if self._heap.is_due_after(at - started):
             worker.channel.flush()  # the parent need not wait for it
@@ -248,6 +263,9 @@ class WorkerRun:
             kept.pop(dataset, None)
             if (earlier_chunk := handles.pop(dataset, None)) is not None:
                 self._free_unreported(earlier_chunk)
+        if is_small_atom(value):  # the nodes that make these are the tiniest
+            handles[dataset] = new_record(Atom, (value,))
+            return
         size = 0 if type(value) in ATOMS or self._spec.is_result[dataset] else large_size(value)
         if size >= RESIDENT_BYTES and self._worker.spec.keeps_values and self._budget.has_room(size):
             kept[dataset] = value
@@ -284,10 +302,13 @@ class WorkerRun:
         self._worker.running = name
 
     def _leave_node(self) -> None:
-        flush_forwarded()
-        self._worker.sender.post()  # the node's output goes before its result
-        self._worker.running = None
-        self._worker.current = None
+        worker = self._worker
+        if ForwardStream.has_unfinished:
+            flush_forwarded()
+        if worker.sender.has_output:
+            worker.sender.post()  # the node's output goes before its result
+        worker.running = None
+        worker.current = None
 
 
 def take_all(nodes: deque[int]) -> tuple[int, ...]:

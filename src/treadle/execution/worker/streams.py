@@ -48,6 +48,9 @@ class ForwardStream(io.TextIOBase):
         node: returns the name of the running node, None between nodes.
     """
 
+    has_unfinished = False
+    """Whether a stream of this process may have an unfinished line: an attribute of the class, because each node asks for it."""
+
     def __init__(
         self,
         name: str,
@@ -109,6 +112,7 @@ class ForwardStream(io.TextIOBase):
         if pieces is None:
             pieces = self._unfinished[thread] = []
         pieces.append(text)
+        ForwardStream.has_unfinished = True
         if len(pieces) > _MAX_PIECES or len(text) > LONG_LINE:
             with self._lock:
                 self._limit(thread)
@@ -125,6 +129,7 @@ class ForwardStream(io.TextIOBase):
         if end < len(text):
             pieces = self._unfinished.setdefault(thread, [])
             pieces.append(text[end:])
+            ForwardStream.has_unfinished = True
             if "\r" in text:
                 self._emit_passing(thread, "".join(pieces))
             else:
@@ -157,7 +162,7 @@ class ForwardStream(io.TextIOBase):
 
     def flush_all(self) -> None:
         """Send the unfinished lines of all threads, and the pending bytes."""
-        if self._unfinished or self._buffer.unfinished:  # checked without the lock, since this runs after every node
+        if self._unfinished or self._buffer.unfinished:
             with self._lock:
                 for pieces in list(self._unfinished.values()):
                     count = len(pieces)
@@ -210,6 +215,7 @@ class ForwardBuffer(io.BufferedIOBase):
         piece = bytes(data)
         with self._lock:
             self.unfinished += piece
+            ForwardStream.has_unfinished = True
             end = self.unfinished.rfind(b"\n") + 1 if len(self.unfinished) <= LONG_LINE else len(self.unfinished)
             if end:
                 self._send(end)

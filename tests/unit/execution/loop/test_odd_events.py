@@ -274,7 +274,7 @@ def test_a_large_batch_that_ends_with_the_loss_of_a_worker(monkeypatch):
 
 def test_a_worker_gets_jobs_while_a_large_batch_of_events_is_handled(monkeypatch):
     """The jobs that replace the first finished nodes of a batch are sent before the rest of the batch is handled."""
-    nodes = [node(lambda p: None, "p", None, name=f"n{index}") for index in range(600)]
+    nodes = [node(lambda p: None, "p", None, name=f"n{index}") for index in range(500)]
     plan = compile_plan(Pipeline(nodes), Catalog({"p": 1}))
     executor, pool = scripted_executor([UP])
     sent_at_flush, reported = [], []
@@ -289,6 +289,6 @@ def test_a_worker_gets_jobs_while_a_large_batch_of_events_is_handled(monkeypatch
     monkeypatch.setattr(pool, "wait", report_a_batch)
     monkeypatch.setattr(pool, "flush", lambda: sent_at_flush.append((len(sent_nodes(pool)), len(reported))))
     RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), executor, Observers([])).run()
-    assert sorted(reported) == list(range(600))
+    assert sorted(reported) == list(range(500))
     first_batch = [sent for sent, ended in sent_at_flush if ended == 101]
     assert first_batch == [1 + 256 + each for each in (32, 64, 96)]

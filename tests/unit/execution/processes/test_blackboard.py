@@ -56,14 +56,14 @@ def test_the_entry_of_a_killed_process_stays_readable(path):
 def test_finished_nodes_are_recorded_in_order(path):
     """The nodes after the given count are returned, at most the latest that fit; a new worker starts empty."""
     board = Blackboard(path, 2)
-    for node in range(600):
+    for node in range(3000):
         board.begin(0, 7, node, node + 0.25)
         board.finish(0, 7, node, node + 0.25, node + 0.5)
         board.end(0)
-    assert board.finished_after(0, 597) == [FinishedNode(7, node, node + 0.25, node + 0.5) for node in (597, 598, 599)]
-    assert [done.node for done in board.finished_after(0, 0)] == list(range(88, 600))
-    assert board.finished_after(0, 600) == board.finished_after(1, 0) == []
-    assert board.read(0) == WorkerEntry(7, None, 599.25, 0)
+    assert board.finished_after(0, 2997) == [FinishedNode(7, node, node + 0.25, node + 0.5) for node in (2997, 2998, 2999)]
+    assert [done.node for done in board.finished_after(0, 0)] == list(range(1720, 3000))
+    assert board.finished_after(0, 3000) == board.finished_after(1, 0) == []
+    assert board.read(0) == WorkerEntry(7, None, 2999.25, 0)
     board.clear(0)
     assert board.finished_after(0, 0) == []
     board.close()

@@ -92,7 +92,7 @@ MESSAGES = [
     Started(1, 0, 12.5),
     Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, PinnedValue(1, "lock")), (2, Inline(b"x")), (3, Inline(b"x", (b"y",))))),
     Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, Inline(b"x")),), (ContentRecord("x", "/x", None, 1, 2, "xxh3:ab", 3),)),
-    FinishedNodes(1, (0,), (12.5,), (13.0,), (0.1,), (0.2,), (0.2,), (1,), (1,), (Atom(3),), ()),
+    FinishedNodes(1, (0,), (12.5,), (13.0,), (0.1,), (0.2,), (0.2,), (1,), (1,), (Atom(3),), (), ()),
     Failed(1, 0, 12.5, 13.0, FAILURE, (1, 2)),
     Transferred(1, 0, PinnedValue(1, "lock")),
     JobsReturned(1, (1, 2)),

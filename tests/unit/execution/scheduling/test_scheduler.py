@@ -81,7 +81,7 @@ def validate(scheduler: Scheduler) -> None:
             assert node not in held, "a node is at two workers"
             held[node] = worker
             assert states[node] is ASSIGNED
-        assert 0 <= state.jobs <= scheduler._workers.depth
+        assert 0 <= state.jobs <= scheduler._workers.depth(len(plan.nodes))
         assert (state.jobs == 0) == (not state.nodes)
     values = scheduler._values
     for index, state in enumerate(values.of):

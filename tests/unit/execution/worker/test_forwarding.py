@@ -242,6 +242,35 @@ def test_an_unfinished_line_is_sent_at_the_end_of_the_node(monkeypatch):
     assert sent == [Output("stdout", "no newline")]
 
 
+def test_a_stream_that_is_replaced_for_a_while_keeps_its_unfinished_line(monkeypatch):
+    """The line is sent at the end of the first node after which the stream is in place again."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, None)
+    monkeypatch.setattr(sys, "stdout", stream)
+    print("no newline", end="")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    flush_forwarded()
+    assert (sent, ForwardStream.has_unfinished) == ([], True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    flush_forwarded()
+    assert sent == [Output("stdout", "no newline")]
+
+
+@pytest.mark.parametrize("write", [lambda stream: stream.write("text"), lambda stream: stream.write("a line\nand more")])
+def test_what_has_an_unfinished_line_is_known(monkeypatch, write):
+    """After a node, the streams are flushed only if one may have such a line."""
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, ForwardStream(stream, lambda _fact: None, None))
+    for written in (sys.stdout, sys.stderr):
+        flush_forwarded()
+        assert not ForwardStream.has_unfinished
+        write(written)
+        assert ForwardStream.has_unfinished
+    flush_forwarded()
+    sys.stdout.buffer.write(b"bytes")
+    assert ForwardStream.has_unfinished
+
+
 def test_output_is_written_to_the_current_streams(capsys):
     """The parent writes to its current sys.stdout and sys.stderr."""
     write_output(Output("stdout", "out\n"))
