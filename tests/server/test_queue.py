@@ -482,7 +482,7 @@ def test_a_request_waits_for_a_run_of_another_process(runs, tmp_path, monkeypatc
     with closing(SQLStore(project_path=tmp_path)) as store:
         here = left_by_another_server("r1", {"body": {}, "resumes": None})._replace(process=this_process())
         store.queue_run(here)
-        store.queue_run(left_by_another_server("r2", {"body": {}, "resumes": None}))
+        store.queue_run(left_by_another_server("r2", {"body": {}, "resumes": None})._replace(has_secrets=True))
         pauses = []
 
         async def end_it(seconds):
@@ -494,6 +494,36 @@ def test_a_request_waits_for_a_run_of_another_process(runs, tmp_path, monkeypatc
         assert asyncio.run(wait_for_end(runs, "r1", 60)).state == "cancelled"
         assert pauses == [0.1, 0.2]
         assert asyncio.run(wait_for_end(runs, "r2", 60)).state == "lost"
+
+
+def test_what_a_killed_server_left_waits_for_the_one_that_adopts_it(runs, tmp_path):
+    """Until then it is queued, in the list too, and a request waits for its end; only a run whose secrets are gone is lost."""
+    left = [
+        left_by_another_server(f"2026-01-01T00.00.00.00{number}Z-aaaaaaaa", {"body": {}, "resumes": None}) for number in (1, 2)
+    ]
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        store.queue_run(left[0])
+        store.queue_run(left[1]._replace(has_secrets=True))
+    states = {left[0].run_id: "queued", left[1].run_id: "lost"}
+    assert {each.id: each.state for each in runs.views(10)} == {run_id: runs.view(run_id).state for run_id in states} == states
+
+    async def wait():
+        waiting = asyncio.ensure_future(wait_for_end(runs, left[0].run_id, 60))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(runs.start)
+        return await waiting
+
+    assert asyncio.run(wait()).state == "succeeded"
+
+
+def test_the_queue_of_another_project_is_not_shown(runs, tmp_path):
+    """A run that waits for a server of another package in the same store is unknown here, and cannot be resumed."""
+    left = left_by_another_server("2026-01-01T00.00.00.000Z-aaaaaaaa", {"body": {"pipelines": ["secret_plans"]}, "resumes": None})
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        store.queue_run(left._replace(package_name="other"))
+    for ask in (runs.view, runs.resume, runs.cancel):
+        with pytest.raises(Problem, match="There is no run"):
+            ask(left.run_id)
 
 
 def test_runs_of_other_projects_are_not_listed(runs, tmp_path):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import ServerError
 from treadle.forks import fork_safe
 from treadle.observe.store.liveness import this_process
-from treadle.observe.store.queued_run import CANCELLED, ENDED, LOST, QUEUED, QueuedRun
+from treadle.observe.store.queued_run import ENDED, LOST, QUEUED, QueuedRun
 from treadle.server.models import RunBody
 from treadle.server.problems import Problem
 from treadle.session.identity import new_session_id
@@ -195,7 +195,7 @@ class RunQueue:
         """Return what was asked for in a run that was accepted; None if that is not known any more."""
         if run_id in self._secret:
             return self._secret[run_id]
-        run = self._store.find_queued(run_id)
+        run = self.find_stored(run_id)
         if run is None or not run.request or run.has_secrets:
             return None
         try:
@@ -206,17 +206,25 @@ class RunQueue:
             return None
 
     def find_stored(self, run_id: str) -> QueuedRun | None:
-        """Return what is known of a run that was accepted: what the store has, and its end if that is not in the store yet."""
+        """Return what is known of a run of this project that was accepted: what the store has, and its end if that is not in it.
+
+        Args:
+            run_id: the whole id.
+        """
         state = self._states.get(run_id)
         found: QueuedRun | None = self._store.find_queued(run_id)
-        return found._replace(state=state) if found is not None and state is not None else found
+        if found is None or found.package_name != self._package:
+            return None
+        return found._replace(state=state) if state is not None else found
 
-    def cancelled_or_lost(self, limit: int) -> tuple[QueuedRun, ...]:
-        """Return the newest runs that were cancelled, or lost before they started."""
-        unnoted = [run_id for run_id, state in list(self._states.items()) if state in (CANCELLED, LOST)]
-        found: tuple[QueuedRun, ...] = self._store.cancelled_or_lost_runs(self._package, limit)
-        known = {each.run_id for each in found}
-        return *found, *(run for each in unnoted if each not in known and (run := self.find_stored(each)) is not None)
+    def newest(self, limit: int) -> list[QueuedRun]:
+        """Return the newest runs that wait in this or another server, were cancelled, or were lost before they started.
+
+        Args:
+            limit: maximum number of runs.
+        """
+        found: tuple[QueuedRun, ...] = self._store.newest_queued(self._package, limit)
+        return [run._replace(state=self._states.get(run.run_id, run.state)) for run in found]
 
     def end(self, run_id: str, state: str, *, has_succeeded: bool) -> None:
         """Note that a run has ended, as `CANCELLED`, `ENDED` or `LOST`; what was asked for is kept while it can be resumed.

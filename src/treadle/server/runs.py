@@ -217,8 +217,8 @@ class Runs:
         """
         debug = self._options.debug_errors
         found = {each.session_id: summary_view(each, debug=debug) for each in self.project.summaries(limit)}
-        for stored in self.queue.cancelled_or_lost(limit):
-            if stored.run_id not in found:
+        for stored in self.queue.newest(limit):
+            if stored.run_id not in found and stored.state != ENDED:
                 found[stored.run_id] = queued_view(stored, None)
             elif stored.state == CANCELLED:
                 found[stored.run_id].state = "cancelled"

@@ -8,8 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import Outcome
-from treadle.observe.store.liveness import is_alive
-from treadle.observe.store.queued_run import CANCELLED, QUEUED
+from treadle.observe.store.queued_run import CANCELLED
 from treadle.observe.store.records import SessionState
 from treadle.server.models import NodeCounts, RunView
 from treadle.server.problems import error_view, public_text, recorded_error
@@ -29,8 +28,7 @@ def queued_view(stored: QueuedRun, position: int | None) -> RunView:
         stored: the run.
         position: how many runs start before it; None if it does not wait in this server.
     """
-    waits = position is not None or (stored.state == QUEUED and is_alive(stored.process, stored.heartbeat))  # in another server
-    state: State = "queued" if waits else "cancelled" if stored.state == CANCELLED else "lost"
+    state: State = "queued" if position is not None or stored.waits else "cancelled" if stored.state == CANCELLED else "lost"
     asked = json.loads(stored.request) if stored.request else {"body": {}, "resumes": None}
     return RunView(
         id=stored.run_id,

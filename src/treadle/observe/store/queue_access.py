@@ -75,17 +75,22 @@ class QueueAccess(DatabaseAccess):
         found = self._queue_rows("package_name = :package AND client_key = :key", {"package": package_name, "key": key})
         return found[0] if found else None
 
-    def cancelled_or_lost_runs(self, package_name: str, limit: int) -> tuple[QueuedRun, ...]:
-        """Return the newest runs of a package that were cancelled, or lost before they started, the newest first.
+    def newest_queued(self, package_name: str, limit: int) -> tuple[QueuedRun, ...]:
+        """Return the newest runs of a package whose state is that in the queue: all but those whose end their session records.
+
+        They wait, have started, were cancelled, or were lost before they started.
 
         Args:
             package_name: the project's package.
             limit: maximum number of runs.
 
+        Returns:
+            The runs, the newest first.
+
         Raises:
             StoreError: the database cannot be read.
         """
-        where = "package_name = :package AND state IN ('cancelled', 'lost') ORDER BY run_id DESC LIMIT :limit"
+        where = "package_name = :package AND state IN ('queued', 'cancelled', 'lost') ORDER BY run_id DESC LIMIT :limit"
         return self._queue_rows(where, {"package": package_name, "limit": limit})
 
     def end_queued(self, run_ids: Sequence[str], state: str, *, keeps_request: bool) -> None:
@@ -118,7 +123,7 @@ class QueueAccess(DatabaseAccess):
             return bool(connection.select(query, {"session_id": session_id}))
 
     def goes_on(self, run_id: str) -> bool:
-        """Return whether a run waits or runs in any process that exists.
+        """Return whether a run waits, or runs in any process that exists.
 
         Args:
             run_id: the whole id.
@@ -137,7 +142,7 @@ class QueueAccess(DatabaseAccess):
         if sessions:
             return state_of(sessions[0]) is SessionState.RUNNING
         queued = self.find_queued(run_id)
-        return queued is not None and queued.state == QUEUED and is_alive(queued.process, queued.heartbeat)
+        return queued is not None and queued.waits
 
     def adopt_queued(self, package_name: str) -> tuple[QueuedRun, ...]:
         """Take over the runs of a package that have not ended and whose process is gone.

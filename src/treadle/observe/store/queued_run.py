@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.named_tuple import NamedTuple
+from treadle.observe.store.liveness import is_alive
 
 if TYPE_CHECKING:
     from treadle.observe.store.liveness import SessionProcess
@@ -48,3 +49,8 @@ class QueuedRun(NamedTuple):
     key: str | None
     process: SessionProcess
     heartbeat: float
+
+    @property
+    def waits(self) -> bool:
+        """Whether it will run, if it has not started: in its process, or, if that is gone, in the one that adopts the run."""
+        return self.state == QUEUED and (not self.has_secrets or is_alive(self.process, self.heartbeat))

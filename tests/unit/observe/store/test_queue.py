@@ -61,9 +61,10 @@ def test_what_is_queued_is_read_as_it_was(store):
     assert (store.find_queued("r2").state, store.find_queued("r2").request) == (ENDED, "")
     store.queue_run(run(4))
     store.end_queued(["r4"], LOST, keeps_request=True)
-    assert [each.run_id for each in store.cancelled_or_lost_runs("shop", 5)] == ["r4", "r1"]
-    assert [each.run_id for each in store.cancelled_or_lost_runs("shop", 1)] == ["r4"]
-    assert store.find_queued("r3") is None
+    store.queue_run(run(3))
+    assert [each.run_id for each in store.newest_queued("shop", 5)] == ["r4", "r3", "r1"]
+    assert [each.run_id for each in store.newest_queued("shop", 1)] == ["r4"]
+    assert store.find_queued("r5") is None
     assert not store.has_session("r1")
 
 
