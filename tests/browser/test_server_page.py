@@ -99,6 +99,30 @@ def test_the_page_is_live_and_safe(browser, server):
     client.close()
 
 
+def test_a_button_that_fails_says_why(browser, server):
+    """The message of the server stays on the page, which is refreshed each second; the button can be used again."""
+    url, _root = server
+    with httpx.Client(base_url=url, timeout=60) as client:
+        run_id = client.post("/runs", json={}).json()["id"]
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(url)
+            refusal = {"error": {"type": "NotCancellable", "message": f"It has ended {HOSTILE}."}}
+            page.route("**/cancel", lambda route: route.fulfill(status=409, json=refusal))
+            page.locator("button").click()
+            with page.expect_response("**/page/runs"):
+                page.locator("#problem:has-text('It has ended')").wait_for()
+            assert page.locator("#problem").inner_text() == refusal["error"]["message"]
+            page.unroute("**/cancel")
+            page.route("**/cancel", lambda route: route.abort())
+            page.locator("button").click()
+            page.locator("#problem:has-text('does not answer')").wait_for()
+            page.unroute("**/cancel")
+            page.locator("button").click()
+            page.locator(f"[data-state=cancelled]:has-text('{run_id}')").wait_for()
+            assert page.locator("#problem").inner_text() == ""
+
+
 def check_accessibility(page):
     """Check the page with axe."""
     from axe_playwright_python.sync_playwright import Axe

@@ -83,6 +83,7 @@ def register_pipelines():
             node(thing, "params:factor", "thing", name="thing"), node(odd, "params:factor", "odd", name="odd"),
             node(frame, "params:factor", "table", name="frame"), node(text, "params:factor", "saved", name="saved"),
         ]),
+        "slash": Pipeline([node(text, "params:factor", "reports/north <1>", name="slash")]),
         "given": Pipeline([node(total, "given", "total", name="total")]),
         "wide": Pipeline([*wide, node(many, [f"w{n}" for n in range(300)], "count", name="many")]),
         "choosing": Pipeline([node(text, "params:factor", "chosen", name="choosing")]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import httpx
 import pandas as pd
@@ -75,6 +76,16 @@ def test_outputs_in_each_format(server):
     gone = fetch("saved")
     assert gone.status_code == 410, gone.text
     assert str(server.root) not in gone.text
+
+
+def test_outputs_with_a_slash_in_their_name(server):
+    """The name of a dataset may contain any printable character; a client quotes it, with `%2F` or with the slash itself."""
+    made = server.run(pipelines=["slash"], params={"factor": 1})
+    (name,) = made["outputs"]
+    for quoted in (quote(name), quote(name, safe="")):
+        assert server.client.get(f"/runs/{made['id']}/outputs/{quoted}").text == "factor 1"
+    table = server.client.get(f"/runs/{made['id']}/outputs/{quote(name)}", params={"format": "parquet"})
+    assert table.json()["error"]["type"] == "NotATable"
 
 
 def test_inputs_and_filters(server):
@@ -219,6 +230,7 @@ def test_states_and_numbers(server):
     text = server.client.get("/metrics").text
     assert "treadle_runs_queued 0.0" in text
     assert 'treadle_runs_ended_total{state="succeeded"}' in text
+    assert 'treadle_run_seconds_bucket{le="3600.0"}' in text
 
 
 def test_kedros_endpoints(server):

@@ -105,7 +105,7 @@ def add_contents(app: FastAPI, options: ServerOptions) -> None:
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     @app.get(
-        "/runs/{run_id}/outputs/{name}",
+        "/runs/{run_id}/outputs/{name:path}",  # a name may contain a slash
         responses={**_UNKNOWN, 406: {"model": ErrorBody}, 409: {"model": ErrorBody}, 410: {"model": ErrorBody}},
         response_class=Response,
     )

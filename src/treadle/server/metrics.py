@@ -9,6 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_BUCKETS = (0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 150, 300, 600, 1800, 3600, 7200, 21600, 86400)
+"""Seconds: a run takes from milliseconds to hours."""
+
 
 class Metrics:
     """The numbers of one server.
@@ -23,7 +26,9 @@ class Metrics:
         self._accepted = Counter("treadle_runs_accepted", "Runs that were accepted.", registry=self._registry)
         self._refused = Counter("treadle_runs_refused", "Runs that were refused: the queue was full.", registry=self._registry)
         self._ended = Counter("treadle_runs_ended", "Runs that have ended, by state.", ["state"], registry=self._registry)
-        self._seconds = Histogram("treadle_run_seconds", "How long runs took, without waiting.", registry=self._registry)
+        self._seconds = Histogram(
+            "treadle_run_seconds", "How long runs took, without waiting.", registry=self._registry, buckets=_BUCKETS
+        )
         Gauge("treadle_runs_queued", "Runs that wait.", registry=self._registry).set_function(queued)
         Gauge("treadle_runs_running", "Runs that are running.", registry=self._registry).set_function(running)
         for state in ("succeeded", "failed", "cancelled", "interrupted"):

@@ -84,8 +84,8 @@ class NodeCounts(BaseModel):
     done: int = 0
     reused: int = Field(default=0, description="Nodes that did not run because they are up to date.")
     skipped: int = 0
-    failed: list[str] = Field(default_factory=list)
-    running: list[str] = Field(default_factory=list)
+    failed: list[str] = Field(default_factory=list, description="Their names; in a list, only of runs of this server.")
+    running: list[str] = Field(default_factory=list, description="Their names; in a list, only of runs of this server.")
 
 
 class RunView(BaseModel):

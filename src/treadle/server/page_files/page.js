@@ -2,6 +2,7 @@
 "use strict";
 const rows = document.getElementById("runs");
 const connection = document.getElementById("connection");
+const problem = document.getElementById("problem");
 
 async function refresh() {
   try {
@@ -29,9 +30,15 @@ rows.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-post]");
   if (!button) return;
   button.disabled = true;
-  const answer = await fetch(button.dataset.post, { method: "POST" });
-  if (!answer.ok) connection.textContent = (await answer.json()).error.message;
+  problem.textContent = "";
+  try {
+    const answer = await fetch(button.dataset.post, { method: "POST" });
+    if (!answer.ok) problem.textContent = (await answer.json()).error.message;
+  } catch {
+    problem.textContent = "The server does not answer, so nothing was changed. Try again later.";
+  }
   await refresh();
+  button.disabled = false; // its row may still be there
 });
 
 loop();
