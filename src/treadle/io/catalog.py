@@ -171,7 +171,7 @@ class Catalog(DatasetAccess, Inventory):
             if capabilities.main_process_only:
                 continue
             if recipe is not None:
-                recipes.append(recipe)
+                recipes.append(recipe.portable())
             elif not capabilities.in_memory:
                 objects.append((name, self[name]))
         return CatalogPart(tuple(recipes), tuple(objects), self.save_version)

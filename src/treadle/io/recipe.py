@@ -16,7 +16,7 @@ from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
-from treadle.io.storage import is_local, local_path
+from treadle.io.storage import is_local, local_path, split_prefix
 from treadle.io.types import known_type, resolve_type
 from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.named_tuple import NamedTuple
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
 """Arguments of datasets that are paths."""
+_PARTS_WITH_PATHS: Final = ("dataset", "checkpoint")
+"""Keys of a wrapped dataset or a checkpoint file, which have paths of their own."""
 _OWN_KEYS: Final = frozenset({"type", "versioned", VALIDATOR_KEY})
 """Keys of an entry that are not arguments of its class."""
 
@@ -129,6 +131,8 @@ class DatasetRecipe(NamedTuple):
                 facts = {**self.config, "credentials": dict(self.credentials or {})}
                 found = found._replace(exclusive=shared_database(facts, self.project_path))
             return found
+        if known.in_files or "dataset" in self.config:
+            self._check_paths()
         if known.in_files and any(is_process_bound(self.config.get(key)) for key in PATH_KEYS):
             return Capabilities(main_process_only=True)
         if known.wraps:
@@ -155,9 +159,17 @@ class DatasetRecipe(NamedTuple):
         if not isinstance(path, str) or not is_local(path):
             return None
         if "://" in path or path.startswith("~"):
-            return local_path(path)
+            return local_path(absolute_path(path, self.project_path))
         base = "" if self.project_path is None else self.project_path
         return os.path.normpath(os.path.join(base or os.getcwd(), path))  # noqa: PTH109, PTH118 - faster for thousands of datasets
+
+    def portable(self) -> DatasetRecipe:
+        """Return the recipe with paths that mean the same in a process with another home folder or working directory."""
+        if not any(_depends_on_process(self.config)):
+            return self
+        config = copy_value(dict(self.config))
+        _make_absolute(config, self.project_path)
+        return self._replace(config=config)
 
     def validator(self) -> ValidatorRecipe | None:
         """Return the validator that the entry declares; None if it declares none.
@@ -219,6 +231,16 @@ class DatasetRecipe(NamedTuple):
             except TypeError as exc:
                 raise self._build_error(kind, dict.fromkeys(given), exc) from exc
 
+    def _check_paths(self) -> None:
+        """Raise if a path is not one: building the dataset would fail only when its node runs, or use the project's folder."""
+        for key in PATH_KEYS:
+            path = self.config.get(key, "unset")
+            if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+                shown = repr(path) if type(path) in (str, int, float, bool, type(None)) else f"a {type(path).__name__}"
+                hint = "Write a path or URL, in quotes if it looks like a number."
+                msg = f"Dataset {self.name!r} has no valid {key!r}: {shown}. {hint}"
+                raise DatasetError(msg, dataset=self.name)
+
     def _check_version(self, accepted: _Accepted | None) -> None:
         if self.config.get("versioned"):
             if accepted is not None and "version" not in accepted.names:
@@ -259,7 +281,8 @@ def absolute_path(path: Any, project_path: str | None) -> Any:
     """Return a path that no longer depends on the working directory.
 
     Args:
-        path: a path to make absolute; a URL such as `s3://bucket/key`, or a value that is not a path, is returned unchanged.
+        path: a path to make absolute, also after `file://`, or one in the home folder (`~`); a URL such as `s3://bucket/key`, or
+            a value that is not a path, is returned unchanged.
         project_path: the folder that relative paths start from; None for the working directory.
 
     Returns:
@@ -267,14 +290,30 @@ def absolute_path(path: Any, project_path: str | None) -> Any:
     """
     if isinstance(path, os.PathLike):
         path = os.fspath(path)
-    if not isinstance(path, str) or not is_relative(path):
+    if not isinstance(path, str):
         return path
-    return os.path.normpath(Path(project_path or ".").absolute() / path)
+    prefix, rest = split_prefix(path)
+    if rest.startswith("~"):
+        return f"{prefix}{os.path.expanduser(rest)}"  # noqa: PTH111 - also where there is no home folder
+    if not is_relative(rest):
+        return path
+    return f"{prefix}{os.path.normpath(Path(project_path or '.').absolute() / rest)}"
 
 
 def is_relative(path: str) -> bool:
     """Return whether a path is relative to the project: not absolute, not in the home folder, and not a URL."""
+    path = split_prefix(path)[1]
     return not ("://" in path or path.startswith(("/", "memory:", "~")) or PureWindowsPath(path).is_absolute())
+
+
+def _depends_on_process(config: Mapping[str, Any]) -> Iterator[bool]:
+    """Yield whether each path of an entry depends on the home folder or the working directory."""
+    for key in PATH_KEYS:
+        path = config.get(key)
+        yield isinstance(path, str) and (path.startswith("~") or ("://" in path and absolute_path(path, "/") != path))
+    for part in _PARTS_WITH_PATHS:
+        if isinstance(inner := config.get(part), Mapping):
+            yield from _depends_on_process(inner)
 
 
 def is_process_bound(filepath: Any) -> bool:
@@ -306,7 +345,7 @@ def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
     for key in PATH_KEYS:
         if key in arguments:
             arguments[key] = absolute_path(arguments[key], project_path)
-    for part in ("dataset", "checkpoint"):  # entries of a wrapped dataset or a checkpoint file
+    for part in _PARTS_WITH_PATHS:
         if isinstance(arguments.get(part), dict):
             _make_absolute(arguments[part], project_path)
 

@@ -179,10 +179,15 @@ def is_local(address: str) -> bool:
     )
 
 
+def split_prefix(address: str) -> tuple[str, str]:
+    """Split a local address into its prefix, such as `file://`, which is empty for a plain path, and the path."""
+    prefix = next((each for each in _LOCAL_PREFIXES if address.startswith(each)), "")
+    return prefix, address[len(prefix) :]
+
+
 def local_path(address: str) -> str:
     """Return the absolute path of a local address."""
-    for prefix in _LOCAL_PREFIXES:
-        address = address.removeprefix(prefix)
+    address = split_prefix(address)[1]
     if address.startswith("~"):
         address = str(Path(address).expanduser())
     return os.path.abspath(address)  # noqa: PTH100 - four times as fast as `Path.absolute`, and also removes `..`

@@ -186,7 +186,28 @@ def test_absolute_paths_stay(path):
     assert absolute_path(path, "/project") == path
 
 
+@pytest.mark.parametrize("path", [5, None, "", ["a.csv"], {"a": 1}])
+def test_what_is_no_path(path):
+    """It is known before the run: an empty path would be the project's folder."""
+    with pytest.raises(DatasetError, match=r"Dataset 'planes' has no valid 'filepath'"):
+        recipe({"type": "text.TextDataset", "filepath": path}).capabilities()
+
+
+def test_paths_mean_the_same_in_every_process(monkeypatch):
+    """A worker on another machine may have another home folder and another working directory."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    inner = {"type": "text.TextDataset", "filepath": "file://raw/x.csv"}
+    made = recipe({"type": "CachedDataset", "dataset": inner}, project_path="/project").portable()
+    assert made.config["dataset"]["filepath"] == "file:///project/raw/x.csv"
+    assert inner["filepath"] == "file://raw/x.csv"
+    home = recipe({"type": "text.TextDataset", "filepath": "~/x.csv"})
+    assert home.portable().build().filepath == home.portable().config["filepath"] == "/home/ada/x.csv"
+    plain = recipe({"type": "text.TextDataset", "filepath": "s3://bucket/~x.csv"})
+    assert plain.portable() is plain
+
+
 def test_relative_paths_become_absolute():
     """A relative path starts from the project, else from the working directory."""
     assert absolute_path("data/../x", "/project") == str(Path("/project/x"))
+    assert absolute_path("file://data/x", "/project") == "file:///project/data/x"
     assert absolute_path(Path("x"), None) == str(Path("x").absolute())
