@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import tokenize
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,9 @@ def source_lines(func: Callable[..., Any], folders: Iterable[Path]) -> SourceLin
         if folder is None:
             return None
         lines, first = inspect.getsourcelines(definition)
-    except (OSError, TypeError, SyntaxError, IndexError):  # no file, a builtin, or a file that has changed since it was imported
+    except (OSError, TypeError):  # no file, or a builtin
+        return None
+    except (SyntaxError, IndexError, tokenize.TokenError):  # the file has changed since it was imported
         return None
     return SourceLines(file.relative_to(folder).as_posix(), first, first + len(lines) - 1)
 

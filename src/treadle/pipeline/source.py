@@ -11,6 +11,7 @@ import inspect
 import keyword
 import re
 import textwrap
+import tokenize
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,8 @@ def _function(node: Node) -> tuple[list[str], str]:
         try:
             source = textwrap.dedent(inspect.getsource(func))
         except (OSError, TypeError):  # the documented exceptions if there is no source
+            source = ""
+        except (SyntaxError, IndexError, tokenize.TokenError):  # the file has changed since it was imported
             source = ""
         if source:
             return [*_needs(func, source), *source.rstrip().splitlines()], func.__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import subprocess
 import sys
 from itertools import count
@@ -154,6 +155,18 @@ def test_the_whole_snapshot(project):
         ("model_pkl", "pattern", "pickle.PickleDataset", "data/model.pkl", "{name}_pkl", False),
         ("count", "memory", "MemoryDataset", None, None, False),
     ]
+
+
+@pytest.mark.parametrize(
+    "edited", ['"""\ndef clean(', "def clean(raw, (\n", "\n", "x = [\n" * 40], ids=["text", "call", "empty", "list"]
+)
+def test_a_file_that_is_being_edited_has_no_source_lines(project, edited):
+    """The module was imported before, as in a server; the file is not what it was, and not even valid."""
+    inspect_project(project, pipelines=["wanted"])
+    (project / "src" / configure._process.project.package_name / "pipelines/wanted/nodes.py").write_text(edited)
+    linecache.checkcache()
+    (wanted,) = inspect_project(pipelines=["wanted"]).pipelines
+    assert [node.function for node in wanted.nodes] == ["clean", "Fit", "len"]
 
 
 def test_the_shape_of_kedro(project):
