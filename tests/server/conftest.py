@@ -65,6 +65,9 @@ def frame(factor):
     import pandas as pd
     return pd.DataFrame({"a": [1, 2], "b": ["x", "<y>"]})
 
+def reveal(factor):
+    raise ValueError(f"wrong: {dict(os.environ)}")
+
 def many(*values):
     return len(values)
 
@@ -84,6 +87,7 @@ def register_pipelines():
             node(frame, "params:factor", "table", name="frame"), node(text, "params:factor", "saved", name="saved"),
         ]),
         "slash": Pipeline([node(text, "params:factor", "reports/north <1>", name="slash")]),
+        "reveal": Pipeline([node(reveal, "params:factor", "never", name="reveal")]),
         "given": Pipeline([node(total, "given", "total", name="total")]),
         "wide": Pipeline([*wide, node(many, [f"w{n}" for n in range(300)], "count", name="many")]),
         "choosing": Pipeline([node(text, "params:factor", "chosen", name="choosing")]),

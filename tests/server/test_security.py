@@ -72,6 +72,18 @@ def test_where_a_token_comes_from(tmp_path, monkeypatch):
         read_token(tmp_path / "none")
 
 
+def test_the_token_is_in_no_record(own_server):
+    """A node that shows its environment in an error shows it without the token, in the answer as in the report and the log."""
+    server = own_server(environment={"TREADLE_SERVER_TOKEN": TOKEN})
+    server.client.headers["Authorization"] = f"Bearer {TOKEN}"
+    made = server.run(pipelines=["reveal"])
+    assert made["state"] == "failed"
+    report = server.client.get(f"/runs/{made['id']}/report").text
+    assert "TREADLE_SERVER_TOKEN" in report
+    for text in (json.dumps(made), report, server.log.read_text(), *(str(each) for each in server.events(made["id"]))):
+        assert TOKEN not in text
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::1", "127.0.0.1@evil.example"]
 )
@@ -84,7 +96,8 @@ def test_hosts_that_are_accepted():
     """The names of a loopback address with any port, and those that the user allows; with a token any host."""
     for host in ("localhost", "localhost:9", "127.0.0.1:8000", "[::1]:8000"):
         assert ask(ServerOptions(), "/health", Host=host).status_code == 200
-    assert ask(ServerOptions(allowed_hosts=("box.lan",)), "/health", Host="box.lan:80").status_code == 200
+    for allowed, host in (("box.lan", "box.lan:80"), ("Box.lan", "box.lan"), ("box.lan", "BOX.lan")):
+        assert ask(ServerOptions(allowed_hosts=(allowed,)), "/health", Host=host).status_code == 200
     assert ask(ServerOptions(host="0.0.0.0", token=TOKEN), "/health", Host="any.example").status_code == 200
 
 

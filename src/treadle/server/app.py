@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 import treadle
 from treadle.errors import TreadleError
+from treadle.secrets import register_secrets
 from treadle.server import endpoints, kedro_api, page
 from treadle.server.access import runs_of
 from treadle.server.models import Health, Ready
@@ -47,6 +48,7 @@ def create_app(make_service: Callable[[], ServiceSession], options: ServerOption
     """
     options = options or ServerOptions()
     options.check()
+    register_secrets(options.token)  # nodes inherit the environment, which an error of theirs may show
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -51,7 +51,7 @@ class Guard:
     def __init__(self, application: Application, options: ServerOptions) -> None:
         self._application = application
         self._token = None if options.token is None else options.token.encode()
-        self._hosts = _LOOPBACK_HOSTS | set(options.allowed_hosts) if options.is_loopback else None
+        self._hosts = _LOOPBACK_HOSTS | {each.lower() for each in options.allowed_hosts} if options.is_loopback else None
         self._max_body = options.max_body
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

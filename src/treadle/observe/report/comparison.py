@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 _SMALLEST_SHARE = 0.1
 _SMALLEST_SECONDS = 0.01
 _DEVIATIONS = 3.0
+_OUTCOMES: Mapping[Outcome | None, str] = {
+    Outcome.FAILED: "failed",
+    Outcome.SKIPPED: "skipped",
+    Outcome.REUSED: "reused",
+    Outcome.SUCCEEDED: "succeeded",
+}
+"""The kinds of changes to an outcome; any other is `"unfinished"`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,9 @@ class NodeChange:
 
     Attributes:
         name: its name.
-        kind: `"added"`, `"removed"`, `"failed"`, `"slower"`, `"faster"`, `"skipped"`, `"ran"` (it did not run before), or
-            `"same"`.
+        kind: `"added"`, `"removed"`, `"failed"`, `"unfinished"` (it was interrupted, or runs), `"skipped"`, `"reused"` (it was up
+            to date), `"ran"` (it did not run before), `"succeeded"` (it ran, but did not succeed before), `"slower"`, `"faster"`,
+            or `"same"`.
         before, after: seconds; None if it did not run.
     """
 
@@ -89,16 +97,22 @@ def _kind(
 ) -> str:
     if before is None or after is None:
         return "added" if before is None else "removed"
-    if after.outcome is Outcome.FAILED:
-        return "failed"
-    if after.outcome in (Outcome.SKIPPED, Outcome.REUSED):
-        return "skipped" if before.outcome is not after.outcome else "same"
+    if before.outcome is not Outcome.SUCCEEDED or after.outcome is not Outcome.SUCCEEDED:
+        return _kind_of_outcomes(before.outcome, after.outcome)
     if first is None or second is None:
-        return "ran" if first is None and second is not None else "same"
+        return "same"
     noise = _DEVIATIONS * usual.noise if usual is not None and usual.runs > 1 else 0.0
     if abs(second - first) <= max(noise, _SMALLEST_SHARE * first, _SMALLEST_SECONDS):
         return "same"
     return "slower" if second > first else "faster"
+
+
+def _kind_of_outcomes(before: Outcome | None, after: Outcome | None) -> str:
+    """Return the kind of a change of a node that did not succeed in both runs, so that its durations cannot be compared."""
+    first, second = (_OUTCOMES.get(each, "unfinished") for each in (before, after))
+    if after is Outcome.SUCCEEDED:
+        return "ran" if first in ("skipped", "reused") else "succeeded"
+    return "same" if first == second != "failed" else second
 
 
 def _seconds(node: NodeRecord | None) -> float | None:

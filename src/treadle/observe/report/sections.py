@@ -48,7 +48,7 @@ COLUMNS = {
     "transfer": "Transfer",
 }
 
-_KINDS = {"ran": "ran again", "same": "same"}
+_KINDS = {"ran": "ran this time", "succeeded": "succeeded this time", "reused": "up to date", "unfinished": "did not finish"}
 
 _STATUSES = {Outcome.REUSED.value: "up to date"}
 """Statuses that have other words in a report."""

@@ -260,6 +260,33 @@ def test_two_runs_are_compared(records):
     assert comparison.nodes[-1].name == "noisy"
 
 
+def test_only_nodes_that_succeeded_are_slower_or_faster(records):
+    """The time until a failure or an interrupt is no duration; nodes that were up to date are not called skipped."""
+    outcomes = [
+        ("failed before", Outcome.FAILED, Outcome.SUCCEEDED, "succeeded this time"),
+        ("interrupted before", Outcome.INTERRUPTED, Outcome.SUCCEEDED, "succeeded this time"),
+        ("running before", None, Outcome.SUCCEEDED, "succeeded this time"),
+        ("interrupted now", Outcome.SUCCEEDED, Outcome.INTERRUPTED, "did not finish"),
+        ("never finished", None, Outcome.INTERRUPTED, None),
+        ("up to date before", Outcome.REUSED, Outcome.SUCCEEDED, "ran this time"),
+        ("up to date now", Outcome.SUCCEEDED, Outcome.REUSED, "up to date"),
+        ("skipped now", Outcome.SUCCEEDED, Outcome.SKIPPED, "skipped"),
+        ("up to date twice", Outcome.REUSED, Outcome.REUSED, None),
+    ]
+
+    def session(place, seconds):
+        nodes = []
+        for name, *of_run in outcomes:
+            ran = of_run[place] not in (Outcome.SKIPPED, Outcome.REUSED)
+            times = ("worker-1", 0.0, seconds) if ran else (None, None, None)
+            nodes.append(records.attempt(name, *times, number=int(ran), outcome=of_run[place]))
+        return records.session(records.graph({}), nodes, wall=10.0)
+
+    page = Report(session(1, 5.0), before=session(0, 1.0)).html()
+    shown = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td><span class="change \w+">([^<]*)</span>', page))
+    assert shown == {name: label for name, _before, _after, label in outcomes if label is not None}
+
+
 def test_a_report_is_saved_and_displayed(diamond, tmp_path):
     """A file in a new folder has the page, a notebook shows it in a frame; an error names a file that cannot be written."""
     report = Report(diamond)
