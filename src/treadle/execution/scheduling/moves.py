@@ -85,7 +85,7 @@ class SchedulerMoves(SchedulerView):
             self._instructions.extend([DecideNode(node) for node in nodes if node in undecided])
             nodes = [node for node in nodes if node not in undecided]
             for node in nodes:
-                self._values.require(self._plan.nodes[node].inputs)
+                self._values.require(self._inputs[node])
         self._move_all(nodes, NodeState.READY)
         self._queues.put_all(nodes)
 
@@ -126,8 +126,8 @@ class SchedulerMoves(SchedulerView):
             node = frontier.pop()
             if self._states[node] in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
                 self._skip(node)
-                self._values.inputs_used(self._plan.nodes[node].inputs)
-                frontier += self._plan.nodes[node].children
+                self._values.inputs_used(self._inputs[node])
+                frontier += self._children[node]
 
     def _skip(self, node: int) -> None:
         self._move(node, NodeState.SKIPPED)
@@ -147,7 +147,7 @@ class SchedulerMoves(SchedulerView):
         for node in again:
             self._move(node, NodeState.WAITING)
             self._unfinished += 1
-            for child in self._plan.nodes[node].children:
+            for child in self._children[node]:
                 self._missing[child] += 1
                 if self._states[child] is NodeState.READY:
                     self._move(child, NodeState.WAITING)
@@ -166,7 +166,7 @@ class SchedulerMoves(SchedulerView):
         if source is None:
             return
         if source == MAIN and self._plan.datasets[dataset].producer is None:
-            consumer = next(node for node in job.nodes if dataset in self._plan.nodes[node].inputs)
+            consumer = next(node for node in job.nodes if dataset in self._inputs[node])
             self._instructions.append(LoadValue(dataset, consumer))
         else:
             self._instructions.append(TransferValue(dataset, source))
@@ -185,14 +185,14 @@ class SchedulerMoves(SchedulerView):
 
     def _chain_from(self, first: int, worker: int) -> list[int]:
         """Return a node, its only child, that one's only child and so on, as long as each waits for no other node."""
-        planned, values = self._plan.nodes, self._values
+        inputs, children_of, values = self._inputs, self._children, self._values
         any_worker_may = not values.pins and not self._queues.main_only
         chain = [first]
-        while len(children := planned[chain[-1]].children) == 1:
+        while len(children := children_of[chain[-1]]) == 1:
             child = children[0]
             if not self._may_join(child):
                 break
-            if values.are_unmade(planned[child].inputs) or not (any_worker_may or self._may_follow(child, worker)):
+            if values.are_unmade(inputs[child]) or not (any_worker_may or self._may_follow(child, worker)):
                 break
             chain.append(child)
         return chain

@@ -89,7 +89,7 @@ class Scheduler(SchedulerMoves):
         self._move(node, NodeState.DONE)
         self._unfinished -= 1
         self._values.node_reused(node)
-        self._parents_done(self._plan.nodes[node].children)
+        self._parents_done(self._children[node])
 
     def require(self, node: int) -> None:
         """A node is not up to date, so it must run.
@@ -172,8 +172,8 @@ class Scheduler(SchedulerMoves):
         if self._policies.stops_the_run(node):
             self.stop()
             return
-        self._values.inputs_used(self._plan.nodes[node].inputs)
-        self._skip_with_descendants(self._plan.nodes[node].children)
+        self._values.inputs_used(self._inputs[node])
+        self._skip_with_descendants(self._children[node])
 
     def return_nodes(self, nodes: Iterable[int], worker: int) -> None:
         """A worker returned nodes that did not start. If it still runs a node, that node takes long."""
@@ -404,13 +404,13 @@ class Scheduler(SchedulerMoves):
         return bool(inputs) and self._values.are_missing(inputs)
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
-        planned = self._plan.nodes[first]
-        if not planned.inputs and not planned.children:  # the most frequent job of a run with very many nodes
+        children = self._children[first]
+        if not children and not self._inputs[first]:  # the most frequent job of a run with very many nodes
             self._start_attempts((first,))
             self._workers.hold((first,), state)
             self._instructions.append(new_record(RunJob, (worker, (first,), (), (), (), False)))
             return
-        shares = self._fuse and len(planned.children) == 1 and first not in self._single_node_jobs
+        shares = self._fuse and len(children) == 1 and first not in self._single_node_jobs
         nodes: Sequence[int] = self._chain_from(first, worker) if shares else (first,)
         self._start_attempts(nodes)
         self._workers.hold(nodes, state)

@@ -34,6 +34,7 @@ class Values:
 
     def __init__(self, plan: Plan, emit: Callable[[ReleaseValue], None], *, reports_local: bool = True) -> None:
         self._plan = plan
+        self._inputs, self._outputs = plan.inputs, plan.outputs
         self._emit = emit
         self._reports_local = reports_local
         datasets = plan.datasets
@@ -66,7 +67,7 @@ class Values:
         """Return the pinned values among a node's inputs, each with its worker."""
         if not self.pins:
             return {}
-        return {dataset: self.pins[dataset] for dataset in self._plan.nodes[node].inputs if dataset in self.pins}
+        return {dataset: self.pins[dataset] for dataset in self._inputs[node] if dataset in self.pins}
 
     def has_only_copy(self, worker: int) -> bool:
         """Return whether a worker has a value that exists nowhere else."""
@@ -75,7 +76,7 @@ class Values:
     def nearest_worker(self, node: int) -> int | None:
         """Return the worker that has the most bytes of a node's inputs; None if no worker has any."""
         bytes_in: dict[int, int] = {}
-        for dataset in self._plan.nodes[node].inputs:
+        for dataset in self._inputs[node]:
             if dataset in self.homes:
                 worker, size = self.homes[dataset]
                 bytes_in[worker] = bytes_in.get(worker, 0) + size
@@ -147,14 +148,13 @@ class Values:
         consumers: dict[int, int] = {}
         final: dict[int, int] = {}
         for node in nodes:
-            planned = self._plan.nodes[node]
-            for dataset in planned.inputs:
+            for dataset in self._inputs[node]:
                 if datasets[dataset].in_memory:
                     consumers[dataset] = consumers.get(dataset, 0) + 1
                     final[dataset] = node
                     if dataset not in made:
                         inputs[dataset] = None
-            made.update(planned.outputs)
+            made.update(self._outputs[node])
         uses = self.uses
         last = tuple([(dataset, final[dataset]) for dataset, count in consumers.items() if uses[dataset] == count])
         if self._repeatable:
@@ -166,7 +166,7 @@ class Values:
 
     def _plan_job_of_one(self, node: int, worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
         """Plan a job of one node, the most frequent kind, in half the time of the general method."""
-        datasets, uses, used = self._plan.datasets, self.uses, self._plan.nodes[node].inputs
+        datasets, uses, used = self._plan.datasets, self.uses, self._inputs[node]
         inputs = [dataset for dataset in used if datasets[dataset].in_memory]
         if len(inputs) > 1:
             inputs = list(dict.fromkeys(inputs))
@@ -181,7 +181,7 @@ class Values:
         inputs: list[int] = []
         last: list[tuple[int, int]] = []
         for node in nodes:
-            if self._plan.nodes[node].inputs:
+            if self._inputs[node]:
                 of_node, last_of_node, _local = self._plan_job_of_one(node, worker)
                 inputs += of_node
                 last += last_of_node
@@ -242,9 +242,8 @@ class Values:
     def cancel_job(self, nodes: Iterable[int]) -> None:
         """Note that nodes were returned unstarted."""
         for node in nodes:
-            planned = self._plan.nodes[node]
-            self._local.difference_update(planned.outputs)
-            self._used_up.difference_update(planned.inputs)
+            self._local.difference_update(self._outputs[node])
+            self._used_up.difference_update(self._inputs[node])
 
     # --- uses ------------------------------------------------------------------------------------------------------------
 
@@ -410,6 +409,6 @@ class Values:
 
     def _release_inputs(self, node: int | None) -> None:
         """Release the inputs of a dormant node if none of its values can be needed any more."""
-        if node in self._dormant and self._unmade.isdisjoint(self._plan.nodes[node].outputs):
+        if node in self._dormant and self._unmade.isdisjoint(self._outputs[node]):
             self._dormant.discard(node)
-            self.inputs_used(self._plan.nodes[node].inputs)
+            self.inputs_used(self._inputs[node])
