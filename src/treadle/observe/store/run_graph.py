@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from treadle.io.parameters import Parameters
 from treadle.named_tuple import NamedTuple, new_record
-from treadle.observe.store.plain import plain_text, plain_value
+from treadle.observe.store.plain import plain_texts, plain_value
 from treadle.parameter_names import is_parameter
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class GraphNode(NamedTuple):
     resources: tuple[tuple[str, int], ...]
 
 
+_new_dataset = functools.partial(new_record, GraphDataset)
+_new_node = functools.partial(new_record, GraphNode)
+
+
 class _Content(NamedTuple):
     nodes: tuple[GraphNode, ...] = ()
     datasets: tuple[GraphDataset, ...] = ()
@@ -87,12 +92,10 @@ class RunGraph(_Content):  # a subclass, so that it has a `__dict__` for the cac
     @cached_property
     def text(self) -> str:
         """The graph as JSON, which `from_text` reads."""
-        sources = {source: place for place, source in enumerate(dict.fromkeys(node.source for node in self.nodes))}
-        nodes = [
-            (name, inputs, outputs, parents, namespace, tags, sources[source], main_only, resources)
-            for name, inputs, outputs, parents, namespace, tags, source, main_only, resources in self.nodes
-        ]
-        content = {"nodes": nodes, "datasets": self.datasets, "limits": self.limits, "sources": list(sources)}
+        *columns, source, main_only, resources = zip(*self.nodes, strict=True) if self.nodes else ((),) * len(GraphNode._fields)
+        places = {each: place for place, each in enumerate(dict.fromkeys(source))}
+        nodes = list(zip(*columns, [places[each] for each in source], main_only, resources, strict=True))
+        content = {"nodes": nodes, "datasets": self.datasets, "limits": self.limits, "sources": list(places)}
         return json.dumps(content, separators=(",", ":"), check_circular=False)  # tuples of tuples have no circles
 
     @cached_property
@@ -135,20 +138,30 @@ def graph_of(plan: Plan, limits: Mapping[str, int]) -> RunGraph:
         plan: the plan of a run.
         limits: how much of each resource is available, by name.
     """
-    sources: dict[int, Source] = {}  # by the identity of the function: thousands of nodes may share one
-    nodes = []
-    for index, (name, node, inputs, outputs, parents, _children, main_only) in enumerate(plan.nodes):
-        func = node.func
-        source = sources.get(id(func)) or sources.setdefault(id(func), source_of(func))
-        namespace = getattr(node, "namespace", None) or getattr(getattr(node, "kedro", None), "namespace", None)
-        tags = tuple(sorted(node.tags)) if node.tags else ()
-        policy = plan.policies[index] if plan.policies else None
-        resources = policy.resources if policy is not None else None
-        limited = tuple([each for each in resources if each[0] in limits]) if resources else ()
-        fields = (plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, limited)
-        nodes.append(new_record(GraphNode, fields))
-    datasets = [new_record(GraphDataset, (plain_text(each.name), _kind(each))) for each in plan.datasets]
-    return RunGraph(tuple(nodes), tuple(datasets), dict(limits))
+    # Column by column, because a run waits for the last part of its record, and may have ten thousand nodes.
+    nodes = [planned.node for planned in plan.nodes]
+    functions = {id(node.func): node.func for node in nodes}  # thousands of nodes may share one
+    sources = {identity: source_of(function) for identity, function in functions.items()}
+    resources: Iterable[tuple[tuple[str, int], ...]] = repeat(())
+    if plan.policies:
+        resources = [
+            tuple([each for each in policy.resources if each[0] in limits]) if policy is not None and policy.resources else ()
+            for policy in plan.policies
+        ]
+    columns = (
+        plain_texts([planned.name for planned in plan.nodes]),
+        plan.inputs,
+        plan.outputs,
+        plan.parents,
+        [getattr(node, "namespace", None) or getattr(getattr(node, "kedro", None), "namespace", None) for node in nodes],
+        [tuple(sorted(node.tags)) if node.tags else () for node in nodes],
+        [sources[id(node.func)] for node in nodes],
+        [planned.main_only for planned in plan.nodes],
+    )
+    rows = zip(*columns, resources)  # noqa: B905 - without limits, the last column has no end
+    kinds = map(_kind, plan.datasets)
+    datasets = map(_new_dataset, zip(plain_texts(plan.dataset_names), kinds, strict=True))
+    return RunGraph(tuple(map(_new_node, rows)), tuple(datasets), dict(limits))
 
 
 def used_parameters(graph: RunGraph, params: Mapping[str, Any]) -> dict[str, Any]:
