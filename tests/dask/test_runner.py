@@ -222,6 +222,48 @@ def test_a_worker_that_cannot_write_the_code(changing_cluster, tmp_path, monkeyp
             del sys.modules["heavy_goods"]
 
 
+SHELF = """
+from treadle import Dataset
+
+
+class Shelf(Dataset):
+    number = 0
+
+    def load(self):
+        return self.number
+
+    def save(self, data):
+        self.number = data
+"""
+
+
+def _move_to(folder):
+    def move(dask_worker):
+        """Change the worker's own directory; return the one before."""
+        before, dask_worker.local_directory = dask_worker.local_directory, folder
+        return before
+
+    return move
+
+
+def test_a_worker_that_cannot_write_the_files_of_a_run(changing_cluster, tmp_path, monkeypatch):
+    """The run ends with that error; it does not look as if the worker had died in a node."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "heavy_shelves.py").write_text(SHELF)
+    shelves = importlib.import_module("heavy_shelves")
+    pipeline = Pipeline([node(int, None, "shelf", name="put")])
+    with changing_cluster.client() as client, DaskRunner(client=client, worker_timeout=600) as mine:
+        changing_cluster.start_workers(client, 1)
+        mine.run(pipeline, Catalog({"shelf": shelves.Shelf()}))
+        ((_, folder),) = client.run(_move_to(str(tmp_path / "missing"))).items()
+        try:
+            with pytest.raises(WorkerSetupError, match=r"could not write files of the run to .*missing: .*No such file"):
+                mine.run(pipeline, Catalog({"shelf": shelves.Shelf()}))
+        finally:
+            client.run(_move_to(folder))
+            del sys.modules["heavy_shelves"]
+
+
 def test_a_traceback_has_the_paths_of_this_machine(client, tmp_path, monkeypatch):
     """A node that fails in the copy of the project's code on a worker is shown with the file that the user has."""
     monkeypatch.syspath_prepend(tmp_path)

@@ -17,6 +17,8 @@ def describe_failed_start(worker: str, failure: Failure) -> str:
     if failure.hook is not None:
         place = "The main process" if worker == "main" else worker
         return f"{place} could not be set up: the hook {failure.hook} of {failure.plugin or 'a plugin'} failed: {what}"
+    if failure.type_name == "treadle.errors.RunnerError":  # Treadle's own, which says what to do
+        return f"{worker} could not be set up: {failure.message}"
     return (
         f"{worker} could not be set up: {what.removesuffix('.')}. The error was raised while the worker imported the project's "
         "package and its settings, which each worker does once."

@@ -23,6 +23,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import RunnerError
+from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.blackboard_file import make_blackboard
 from treadle.execution.executors.dask.fetching import InputFetcher
 from treadle.execution.executors.dask.hosted_run import RunSlot
@@ -32,7 +34,7 @@ from treadle.execution.executors.dask.messages import EndKeepAlive, QueuedJob, R
 from treadle.execution.executors.dask.outbox import Outbox
 from treadle.execution.executors.dask.run_files import RunFolder
 from treadle.execution.protocol.handles import PinnedValue
-from treadle.execution.protocol.messages import BeginRun, Cancel, EndRun, JobsReturned, Release, Transfer, Transferred
+from treadle.execution.protocol.messages import BeginRun, Cancel, EndRun, Hello, JobsReturned, Release, Transfer, Transferred
 
 if TYPE_CHECKING:
     from treadle.execution.executors.dask.hosted_run import HostedRun
@@ -93,11 +95,11 @@ class HostedPool:
     async def listen(self) -> None:
         """Take commands until the driver closes the stream or is gone; then nothing of the pool is left here."""
         try:
-            while True:  # until the stream ends
-                for command in pickle.loads(await self._comm.read()):  # noqa: S301 - the driver sent it
+            while (commands := await self._read()) is not None:
+                for command in commands:
                     self._handle_command(command)
-        except OSError:
-            pass  # CommClosedError is one
+        except Exception as exc:  # noqa: BLE001 - a full disk, for example: the driver ends the run with it
+            await self._outbox.send_last(Hello(self._number, os.getpid(), 0, record_failure(exc, phase="setup")))
         finally:
             self._jobs.close()
             self._outbox.close()
@@ -107,6 +109,15 @@ class HostedPool:
                 self._runs.pop(number).close()
             self._comm.abort()
         await self._end_running_node()
+
+    async def _read(self) -> list[Any] | None:
+        """Return the next commands, None at the end of the stream."""
+        try:
+            data = await self._comm.read()
+        except OSError:  # CommClosedError is one
+            return None
+        commands: list[Any] = pickle.loads(data)  # noqa: S301 - the driver sent it
+        return commands
 
     async def stop(self) -> bool:
         """Start no more nodes; return whether the running one, if there is one, has finished."""
@@ -149,14 +160,25 @@ class HostedPool:
 
     def _handle_in_run(self, command: Any, slot: RunSlot) -> None:
         if isinstance(command, RunFiles):
-            if slot.folder is None:
-                slot.folder = RunFolder(tempfile.mkdtemp(prefix="treadle-", dir=self._worker.local_directory))
-            slot.folder.write(command.files)
+            self._write_files(command, slot)
         elif isinstance(command, EndRun):
             self._runs.pop(command.run).close()
             self._jobs.forget(command.run)
         elif isinstance(command, Release):
             slot.release(command.dataset)
+
+    def _write_files(self, command: RunFiles, slot: RunSlot) -> None:
+        folder = self._worker.local_directory
+        try:
+            if slot.folder is None:
+                slot.folder = RunFolder(tempfile.mkdtemp(prefix="treadle-", dir=folder))
+            slot.folder.write(command.files)
+        except OSError as exc:
+            msg = (
+                f"The dask worker at {self._worker.address} could not write files of the run to {folder}: {exc}. If the disk is "
+                "full, free some space, or start the worker with another --local-directory."
+            )
+            raise RunnerError(msg, name="dask") from exc
 
     def _queue(self, queued: QueuedJob) -> None:
         slot = self._runs.get(queued.job.run)

@@ -81,6 +81,11 @@ class Outbox:
         if not self._is_closed:
             asyncio.run_coroutine_threadsafe(self._flush(), self._loop).result()
 
+    async def send_last(self, fact: Fact) -> None:
+        """Send a fact, and wait until it is on its way; called by the event loop's own thread."""
+        self.post(fact)
+        await self._flush()
+
     def close(self) -> None:
         """Send nothing more."""
         self._is_closed = True
