@@ -195,6 +195,25 @@ def test_a_timeout_frees_the_worker(client, tmp_path):
     client.wait_for_workers(2, timeout=DEADLINE)
 
 
+def test_a_connection_that_is_lost(client):
+    """The error says that the worker's process goes on; the node there is ended, and the next run uses the worker."""
+
+    def cut_off():
+        worker = distributed.get_worker()
+        (hosted,) = worker._treadle_host.pools.values()
+        worker.loop.add_callback(hosted._comm.abort)
+        while True:  # an exception ends it
+            time.sleep(0.01)
+
+    with DaskRunner(client=client, max_workers=1) as runner:
+        with pytest.raises(WorkerLostError, match="But the process answers, so only the connection to it was lost") as caught:
+            WorkerLostError, match=r"ran node 'cut'\. But the process answers, so only the connection .* lost"
+        ) as caught:
+            runner.run(Pipeline([node(cut_off, None, "a", name="cut")]), Catalog())
+        assert caught.value.exitcode is None
+        assert dict(runner.run(Pipeline([node(int, None, "a", name="fine")]), Catalog())) == {"a": 0}
+
+
 def test_a_node_that_segfaults(client):
     """It costs one worker, and nothing runs again; the error has the worker's address and the signal, which the nanny knows."""
     client.wait_for_workers(2, timeout=DEADLINE)

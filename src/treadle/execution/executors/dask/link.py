@@ -29,6 +29,7 @@ from treadle.execution.executors.dask.messages import KILL, OPEN, EndKeepAlive, 
 from treadle.execution.executors.dask.sent_parts import SentParts
 from treadle.execution.executors.dask.shared_files import probes
 from treadle.execution.executors.dask.worker_checks import (
+    STILL_RUNS,
     UnusableWorkerError,
     call,
     check_basic_versions,
@@ -37,6 +38,7 @@ from treadle.execution.executors.dask.worker_checks import (
     check_process,
     check_versions,
     remote,
+    still_runs,
 )
 from treadle.execution.executors.dask.worker_tasks import WorkerTasks
 from treadle.execution.protocol.messages import Cancel, Failed, Finished, Hello, Job, JobsReturned, Release, Started
@@ -242,14 +244,18 @@ class Link:
         self.close()
         if self._blackboard is not None and has_died:
             content = await self._blackboard.read(partial(remote, self._client))
-            return Ended(None, content, await self._ask_nanny(self._blackboard.nanny))
+            return Ended(None, content, await self._find_exit(self._blackboard.nanny))
         return Ended(reason)
 
-    async def _ask_nanny(self, address: str | None) -> Exit:
-        """Return how the worker's process ended."""
-        if address is None or not self.ready or self._was_killed or self.was_shut_down or self.is_leaving:
+    async def _find_exit(self, nanny_address: str | None) -> Exit:
+        """Return how the worker's process ended, as far as its nanny knows; or that it did not."""
+        if not self.ready or self._was_killed or self.was_shut_down or self.is_leaving:
             return Exit()
-        async with remote(self._client, address) as nanny:
+        if await still_runs(self._client, self.address, self.pid):
+            return Exit(None, STILL_RUNS)
+        if nanny_address is None:
+            return Exit()
+        async with remote(self._client, nanny_address) as nanny:
             return await ask_nanny(nanny, self.pid)
 
     async def _open(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ State: none. Runs on the event loop of the client. Neighbours: `link.py` checks 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import pickle
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _logger = logging.getLogger(__name__)
+
+
+_ALIVE_SECONDS = 1.0
+"""How long a worker is waited for that may be alive: a process that has died refuses the connection at once."""
+STILL_RUNS = (
+    "But the process answers, so only the connection to it was lost: look for a failure of the network. What the node still does "
+    "there is ended, and not used."
+)
+"""Why a worker was lost whose process goes on."""
 
 
 class UnusableWorkerError(Exception):
@@ -61,6 +71,21 @@ async def call(client: Any, address: str, function: Callable[..., Any], **argume
         )
         raise UnusableWorkerError(msg)
     raise answer["exception"]
+
+
+async def still_runs(client: Any, address: str, pid: int) -> bool:
+    """Return whether a worker's process answers, although the stream to it has ended.
+
+    Args:
+        client: the client.
+        address: of the worker.
+        pid: id of the process; another worker may have the address by now.
+    """
+    try:
+        answer = await asyncio.wait_for(call(client, address, os.getpid), _ALIVE_SECONDS)
+    except (OSError, asyncio.TimeoutError, UnusableWorkerError):
+        return False
+    return bool(answer == pid)
 
 
 async def check_basic_versions(client: Any, address: str) -> None:
