@@ -85,7 +85,7 @@ def test_a_run_that_exceeds_the_grace_is_interrupted(own_server, restore_hangup)
 
 
 def test_a_taken_port_and_other_errors_are_explained(project_root, tmp_path):
-    """The command ends with one message: of a port, a token, a package, a runner, or a project that cannot be imported."""
+    """The command ends with one message: of a port, a token, a package, a runner, a folder, or a project with an error."""
     root = project_root(tmp_path)
 
     def start(*words, code="from treadle.__main__ import main; sys.exit(main())"):
@@ -101,6 +101,13 @@ def test_a_taken_port_and_other_errors_are_explained(project_root, tmp_path):
     assert "TREADLE_SERVER_TOKEN" in start("--host", "0.0.0.0")
     assert start("--port", "0", "--runner", "none").startswith("Error: There is no runner 'none'.")
     assert start("--port", "0", "--runner-params", "foo=1").startswith("Error: Runner 'parallel' does not take these parameters")
+    (root / ".treadle").mkdir(exist_ok=True)
+    (root / ".treadle" / "server").touch()
+    (line,) = start("--port", "0").splitlines()
+    assert line.startswith(
+        f"Error: The server keeps the events of runs in {root}/.treadle/server/events, which cannot be created"
+    )
+    (root / ".treadle" / "server").unlink()
     registry = root / "src" / "served" / "pipeline_registry.py"
     code = registry.read_text()
     registry.write_text(f"import no_such_module\n{code}")

@@ -22,6 +22,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import ServerError
 from treadle.events import NodeFailed, NodeFinished, NodeReused, NodeSkipped, NodeStarted, RunStarted, WorkerLost, WorkerStarted
 from treadle.forks import fork_safe
 from treadle.server.problems import public_text
@@ -62,10 +63,20 @@ class EventLogs:
     Args:
         folder: where the files are; it is created, readable by this user only.
         debug: whether messages of errors contain paths of this machine.
+
+    Raises:
+        ServerError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, *, debug: bool = False) -> None:
-        _make_folder(folder)
+        try:
+            _make_folder(folder)
+        except OSError as exc:
+            msg = (
+                f"The server keeps the events of runs in {folder}, which cannot be created: {exc.strerror or exc}. Check whether "
+                "this user may write there, and whether a file is in its place."
+            )
+            raise ServerError(msg) from exc
         self._folder = folder
         self._debug = debug
         self._queue: SimpleQueue[tuple[str, Event | dict[str, Any]] | threading.Event | None] = SimpleQueue()
@@ -194,17 +205,15 @@ class EventLogs:
             _logger.error("%d events of the run %s are lost, because they could not be written.", len(facts), run_id)
 
     def _next_item(self) -> Any:
-        """Wait for the next item; return `_NOTHING` if it is time to try again to write what could not be written."""
         try:
             return self._queue.get(timeout=_RETRY_SECONDS if self._unwritten else None)
         except Empty:
-            return _NOTHING
+            return _NOTHING  # it is time to try again to write what could not be written
 
     def _waiting_item(self) -> Any:
         return _NOTHING if self._queue.empty() else self._queue.get()
 
     def _write_unwritten(self) -> None:
-        """Try again to write what could not be written, until that fails."""
         for run_id in list(self._unwritten):
             if not self._write(run_id, []):
                 return

@@ -206,11 +206,7 @@ class RunQueue:
             return None
 
     def find_stored(self, run_id: str) -> QueuedRun | None:
-        """Return what is known of a run of this project that was accepted: what the store has, and its end if that is not in it.
-
-        Args:
-            run_id: the whole id.
-        """
+        """Return what is known of a run of this project that was accepted: what the store has, and its end if that is not in it."""
         state = self._states.get(run_id)
         found: QueuedRun | None = self._store.find_queued(run_id)
         if found is None or found.package_name != self._package:
@@ -218,11 +214,7 @@ class RunQueue:
         return found._replace(state=state) if state is not None else found
 
     def newest(self, limit: int) -> list[QueuedRun]:
-        """Return the newest runs that wait in this or another server, were cancelled, or were lost before they started.
-
-        Args:
-            limit: maximum number of runs.
-        """
+        """Return the newest runs that wait in this or another server, were cancelled, or were lost before they started."""
         found: tuple[QueuedRun, ...] = self._store.newest_queued(self._package, limit)
         return [run._replace(state=self._states.get(run.run_id, run.state)) for run in found]
 

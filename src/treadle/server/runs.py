@@ -57,7 +57,7 @@ class Runs:
         options: of the server.
 
     Raises:
-        ServerError: the project's store cannot keep a queue.
+        ServerError: the project's store cannot keep a queue, or the folder of events cannot be created.
     """
 
     def __init__(self, service: ServiceSession, options: ServerOptions) -> None:
@@ -373,4 +373,4 @@ class Runs:
             if not self.events.has_ended(run_id):
                 self.events.end(run_id, state=self.view(run_id).state)
         if waiting or lost:
-            _logger.info("An earlier server left %d runs that are queued again, and %d that are lost.", len(waiting), len(lost))
+            _logger.info("An earlier server left %d runs that are queued again, and %d that are not.", len(waiting), len(lost))
