@@ -207,8 +207,6 @@ def test_a_connection_that_is_lost(client):
 
     with DaskRunner(client=client, max_workers=1) as runner:
         with pytest.raises(WorkerLostError, match="But the process answers, so only the connection to it was lost") as caught:
-            WorkerLostError, match=r"ran node 'cut'\. But the process answers, so only the connection .* lost"
-        ) as caught:
             runner.run(Pipeline([node(cut_off, None, "a", name="cut")]), Catalog())
         assert caught.value.exitcode is None
         assert dict(runner.run(Pipeline([node(int, None, "a", name="fine")]), Catalog())) == {"a": 0}
