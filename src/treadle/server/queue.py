@@ -206,7 +206,7 @@ class RunQueue:
             return None
 
     def find_stored(self, run_id: str) -> QueuedRun | None:
-        """Return what is known of a run of this project that was accepted: what the store has, and its end if that is not in it."""
+        """Return what is known of a run of this project that was accepted, from the store; its end may be known before."""
         state = self._states.get(run_id)
         found: QueuedRun | None = self._store.find_queued(run_id)
         if found is None or found.package_name != self._package:
