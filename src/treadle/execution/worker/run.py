@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 FLUSH_BATCH_SIZE = 128
 """Number of facts that are sent together: few of the nodes that may be queued in a worker, so it has work until more arrive."""
 
-FLUSH_SECONDS = 0.002
+FLUSH_SECONDS = 0.004
 """How long facts wait at most, unless a node takes longer: less than the work that may be queued in a worker takes."""
 
 
