@@ -274,6 +274,8 @@ def test_the_page_counts_the_seconds_of_runs_that_go_on():
     for state, shown in (("lost", '<td class="number"></td>'), ("running", '<td class="number">1')):
         (row,) = _rendered("rows.html", runs=[view.model_copy(update={"state": state})]).body.decode().split("</tr>")[:-1]
         assert shown in row.partition("</time>")[2]
+    later = view.model_copy(update={"state": "running", "started": time.time() + 3600})  # the clock was set back
+    assert '<td class="number">0.0</td>' in _rendered("rows.html", runs=[later]).body.decode()
 
 
 def test_many_events_are_sent_in_few_packets(tmp_path):
@@ -514,6 +516,23 @@ def test_what_a_killed_server_left_waits_for_the_one_that_adopts_it(runs, tmp_pa
         return await waiting
 
     assert asyncio.run(wait()).state == "succeeded"
+
+
+def test_the_running_run_is_listed_whatever_is_queued(runs, tmp_path):
+    """A list of the newest runs has it in the last place, and the page shows it, while many runs wait behind it."""
+    running = runs.submit(RunBody(pipelines=["blocked"]))
+    queued = [runs.submit(RunBody()) for _ in range(3)]
+    runs.start()
+    while not (tmp_path / "started").exists():
+        runs.queue.wait_for_close(0.01)
+    try:
+        assert [each.id for each in runs.views(2)] == [queued[2], running]
+        assert [each.id for each in runs.views(1)] == [running]
+        assert [each.id for each in runs.views(4)] == [*reversed(queued), running]
+    finally:
+        (tmp_path / "gate").touch()
+    assert ended(runs, queued[2]) == "succeeded"
+    assert [each.id for each in runs.views(2)] == [queued[2], queued[1]]
 
 
 def test_the_queue_of_another_project_is_not_shown(runs, tmp_path):

@@ -210,7 +210,7 @@ class Runs:
         return waiting_view(accepted, position) if accepted is not None and position is not None else None
 
     def views(self, limit: int) -> list[RunView]:
-        """Describe the newest runs.
+        """Describe the newest runs, and the one that this server runs, although many may have been queued after it.
 
         Args:
             limit: maximum number of runs.
@@ -228,9 +228,12 @@ class Runs:
             elif (kept := self.queue.find_stored(run_id)) is not None:
                 found[run_id] = queued_view(kept, place)
         with self._lock:
-            served = [*self._recent.values(), *([self._current] if self._current is not None else [])]
+            current = [self._current] if self._current is not None else []
+            served = [*self._recent.values(), *current]
         found |= {each.accepted.run_id: live_view(each, debug=debug) for each in served}
-        return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
+        shown = sorted(found, reverse=True)[:limit]
+        shown[limit - 1 :] = [each.accepted.run_id for each in current if each.accepted.run_id not in shown] or shown[limit - 1 :]
+        return [found[run_id] for run_id in shown]
 
     def served(self, run_id: str) -> ServedRun | None:
         """Return a run that this server runs, or ran not long ago; None for any other."""
