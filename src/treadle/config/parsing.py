@@ -163,6 +163,8 @@ def _parse_yaml(text: str, file: str, *, pure: bool = False) -> Any:
         if exc.context and exc.context_mark:
             context = f"{exc.context} that begins on line {exc.context_mark.line + 1}"
         problem = ", ".join(part for part in (context, exc.problem) if part)
+        if problem.startswith("could not determine a constructor"):  # it quotes the tag, which may be a secret
+            problem = "there is a tag that is not supported; put a text that begins with '!' in quotes"
         msg = f"{where} is not valid YAML: {problem}. Check indentation, quotes and colons in this line and the one above it."
         raise ConfigError(msg, file=file, line=line) from None  # the original quotes the line, which may be a secret
     except (yaml.YAMLError, ValueError) as exc:

@@ -121,9 +121,9 @@ def resolve(tree: dict[Any, Any], scope: Scope) -> dict[Any, Any]:
             resolved = OmegaConf.to_container(config, resolve=True)
         except OmegaConfBaseException as exc:
             path = _failing_path(tree, config)
-            raise ResolutionError(_reason(exc, scope), path or _path_of(exc)) from exc
+            raise _error(exc, scope, path) from _cause(exc)
     except OmegaConfBaseException as exc:
-        raise ResolutionError(_reason(exc, scope), _path_of(exc)) from exc
+        raise _error(exc, scope) from _cause(exc)
     finally:
         _SCOPE.reset(token)
     plain = _plain(resolved)
@@ -273,6 +273,26 @@ def _failing_path(tree: Any, config: Any) -> tuple[Any, ...]:
 def _path_of(exc: Any) -> tuple[Any, ...]:
     full_key = getattr(exc, "full_key", None)
     return tuple(re.split(r"[.\[\]]+", full_key.rstrip("]"))) if full_key else ()
+
+
+def _error(exc: Exception, scope: Scope, path: tuple[Any, ...] = ()) -> ResolutionError:
+    from omegaconf.errors import InterpolationKeyError, UnsupportedInterpolationType
+
+    if scope.kinds[-1:] == ("credentials",) and isinstance(exc, (InterpolationKeyError, UnsupportedInterpolationType)):
+        reason = (
+            "it has a ${...} that refers to no key and no resolver, whose text is not shown, because it may be a part of a "
+            rf"secret; write \${{ for a literal ${{. The resolvers are: {', '.join(scope.resolvers)}"
+        )
+    else:
+        reason = _reason(exc, scope)
+    return ResolutionError(reason, path or _path_of(exc))
+
+
+def _cause(exc: Exception) -> Exception | None:
+    """Return the exception as a cause; None if it is OmegaConf's own, which quotes the value: it may be a secret."""
+    from omegaconf.errors import GrammarParseError, InterpolationKeyError, UnsupportedInterpolationType
+
+    return None if isinstance(exc, (GrammarParseError, InterpolationKeyError, UnsupportedInterpolationType)) else exc
 
 
 def _reason(exc: BaseException, scope: Scope) -> str:

@@ -261,6 +261,14 @@ class DatasetRecipe(NamedTuple):
                     f"Add a section {wanted!r} to credentials.yml of your environment."
                 )
                 raise DatasetError(msg, dataset=self.name)
+            given = (self.credentials or {})[wanted]
+            if known_type(self.config.get("type")) is not None and not isinstance(given, Mapping):
+                msg = (
+                    f"Dataset {self.name!r} refers to the credentials {wanted!r}, which are a {type(given).__name__} and not a "
+                    "mapping. Write them as keys and values, such as `key: …` and `secret: …`, which are the arguments of the "
+                    "storage."
+                )
+                raise DatasetError(msg, dataset=self.name)
 
     def _build_error(self, kind: type[Any], arguments: Mapping[str, Any], exc: Exception) -> DatasetError:
         likely = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import pickle
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -425,3 +426,15 @@ def test_a_file_that_is_a_link_to_nothing(tmp_path: Path) -> None:
     (conf / "prod" / "parameters.yml").symlink_to(tmp_path / "secrets" / "parameters.yml")
     with pytest.raises(ConfigError, match=r"prod/parameters\.yml cannot be read: .*No such file"):
         _ = ConfigLoader(conf, env="prod")["parameters"]
+
+
+@pytest.mark.parametrize("key", ["${loom.spun", "x${loom.spun}y", "x${loom: spun}y", "!loom spun"])
+def test_a_secret_that_looks_like_syntax_is_not_shown(tmp_path: Path, key: str) -> None:
+    """Neither by the error nor by its causes, which a traceback shows: a password may contain any characters."""
+    quote = "" if key.startswith("!") else "'"
+    conf = write(tmp_path, {"base/credentials.yml": f"db: {{key: {quote}{key}{quote}}}"})
+    with pytest.raises(ConfigError, match=r"credentials\.yml, line 1.*(literal \$\{|in quotes)") as caught:
+        _ = ConfigLoader(conf)["credentials"]
+    shown = "".join(traceback.format_exception(caught.value)).replace(str(conf), "")
+    assert "spun" not in shown
+    assert "!loom" not in shown

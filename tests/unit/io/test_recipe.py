@@ -84,6 +84,17 @@ def test_missing_credentials(ask):
     assert caught.value.dataset == "planes"
 
 
+@pytest.mark.parametrize("value", ["hunter2", ["hunter2"], 5])
+def test_credentials_that_are_no_mapping(value):
+    """They are known before the run, and not shown."""
+    made = recipe({"type": "text.TextDataset", "filepath": "x", "credentials": "store"}, credentials={"store": value})
+    with pytest.raises(
+        DatasetError, match=rf"credentials 'store', which are a {type(value).__name__} and not a mapping"
+    ) as caught:
+        made.capabilities()
+    assert "hunter2" not in str(caught.value)
+
+
 def test_repr_hides_credentials():
     """Neither credentials by name nor inline ones are shown."""
     made = recipe({"type": "text.TextDataset", "filepath": "x", "credentials": {"key": "hush"}}, credentials={"a": "secret"})
