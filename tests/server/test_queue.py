@@ -411,6 +411,9 @@ def test_a_server_that_ends_answers_who_waits_for_queued_runs(runs):
         return await waiting, await following, await wait_for_end(runs, run_id, 60), await follow()
 
     view, text, *later = asyncio.run(wait())
+    runs.drain()  # once more has no effect
+    runs.close()
+    runs.drain()
     assert (view.state, view.position) == ("queued", 0)
     assert (text.count("event: "), text.count("event: run_queued")) == (1, 1)
     assert later == [view, text]

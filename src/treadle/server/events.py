@@ -159,7 +159,8 @@ class EventLogs:
         """Write what is queued, and let all streams end, because the server ends. Events are still accepted."""
         written = threading.Event()
         self._queue.put(written)
-        written.wait()
+        while not written.wait(1.0) and self._thread.is_alive():  # an error of its own may have ended it
+            pass
         self._wake_all()
 
     def close(self) -> None:
@@ -305,13 +306,10 @@ _NOTHING: Any = object()
 
 
 class Reader:
-    """Reads the lines of a file that another thread is writing.
+    """Reads the lines of a file that another thread is writing; `offset` is the end of the last whole line that was read.
 
     Args:
         file: the file; it may not exist yet.
-
-    Attributes:
-        offset: how many bytes have been read; always those of whole lines.
     """
 
     def __init__(self, file: Path) -> None:

@@ -279,9 +279,12 @@ class Runs:
             self.interrupt()
         if self._starter.ident is not None:  # the server may end before it has begun to run anything
             self._starter.join()
+        self._answer_who_waits()
+        self.events.end_streams()
+
+    def _answer_who_waits(self) -> None:
         self._is_drained = True
         self._waiters.call_all()
-        self.events.end_streams()
 
     def interrupt(self) -> None:
         """Stop the current run, because the server ends."""
@@ -296,6 +299,7 @@ class Runs:
         self._ending.set()
         for thread in (each for each in (self._starter, self._keeper) if each.ident is not None):
             thread.join()
+        self._answer_who_waits()
         self.events.close()
         self.queue.finish()
 
