@@ -69,56 +69,69 @@ def pack_code(names: Iterable[str]) -> ProjectCode:
     Raises:
         RunnerError: the files are too large to be sent.
     """
-    tops = {top: path for name in names if (top := name.partition(".")[0]) and (path := _own_path(top)) is not None}
-    roots = {path.parent for path in tops.values()}
-    for name in [each for each in list(sys.modules) if "." not in each]:
-        path = _own_path(name)
-        if path is not None and path.parent in roots:
-            tops[name] = path
+    tops = {top: _own_paths(top) for top in {name.partition(".")[0] for name in names} if top}
+    roots = {path.parent for paths in tops.values() for path in paths}
+    for name in [each for each in list(sys.modules) if "." not in each and each not in tops]:
+        tops[name] = [path for path in _own_paths(name) if path.parent in roots]
+    own = [path for _name, paths in sorted(tops.items()) for path in paths]
     digest, stream, size = hashlib.blake2b(digest_size=16), io.BytesIO(), 0
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for _name, path in sorted(tops.items()):
-            for file in _files(path):
-                try:
-                    size += file.stat().st_size
-                    content = file.read_bytes() if size <= _MAX_BYTES else b""
-                except FileNotFoundError:
-                    continue  # an editor's temporary file that is gone by now
-                except OSError as exc:
-                    msg = (
-                        f"The file {file} of the project's code cannot be read, so it cannot be sent to the dask workers: {exc}. "
-                        "Make it readable, or move it out of the package's folder."
-                    )
-                    raise RunnerError(msg, name="dask") from exc
-                place = file.relative_to(path.parent).as_posix()
-                if size > _MAX_BYTES:
-                    msg = (
-                        f"The code in {path} has more than {format_bytes(_MAX_BYTES)} of files, too much to send to each dask "
-                        "worker. Move data out of the package's folder, or install the package on the workers and here."
-                    )
-                    raise RunnerError(msg, name="dask")
-                digest.update(f"{place}\0{len(content)}\0".encode())
-                digest.update(content)
-                archive.writestr(zipfile.ZipInfo(place), content)
-    folders = {path.name: str(path.parent) for path in tops.values()}
+        for place, (path, file) in _places(own).items():
+            try:
+                head = f"{place}\0".encode()
+                size += file.stat().st_size
+                content = file.read_bytes() if size <= _MAX_BYTES else b""
+            except FileNotFoundError:
+                continue  # an editor's temporary file that is gone by now
+            except (OSError, UnicodeError) as exc:
+                msg = (
+                    f"The file {str(file)!r} of the project's code cannot be sent to the dask workers: {exc}. Make it readable, "
+                    "and its name UTF-8, or move it out of the package's folder."
+                )
+                raise RunnerError(msg, name="dask") from exc
+            if size > _MAX_BYTES:
+                msg = (
+                    f"The code in {path} has more than {format_bytes(_MAX_BYTES)} of files, too much to send to each dask "
+                    "worker. Move data out of the package's folder, or install the package on the workers and here."
+                )
+                raise RunnerError(msg, name="dask")
+            digest.update(head + f"{len(content)}\0".encode())
+            digest.update(content)
+            archive.writestr(zipfile.ZipInfo(place), content)
+    folders = {path.name: str(path.parent) for path in reversed(own)}
     return ProjectCode(digest.hexdigest() if size else "", stream.getvalue(), folders)
 
 
-def _own_path(name: str) -> Path | None:
-    """Return the folder or file of a top-level module that is neither installed nor part of Python; None for others."""
+def _places(own: Iterable[Path]) -> dict[str, tuple[Path, Path]]:
+    """Return the module or package and the file for each name in the archive.
+
+    Of the parts of a namespace package, the first with a file of that name counts, as for Python.
+    """
+    places: dict[str, tuple[Path, Path]] = {}
+    for path in own:
+        for file in _files(path):
+            places.setdefault(file.relative_to(path.parent).as_posix(), (path, file))
+    return places
+
+
+def _own_paths(name: str) -> list[Path]:
+    """Return the folder or file of a top-level module that is neither installed nor part of Python.
+
+    There are several if it is a namespace package in several places, of which some may be installed; none for other modules.
+    """
     module = sys.modules.get(name)
     spec = find_spec(name) if module is None else None  # a project's package may not have been imported
+    if name in ("__main__", "__mp_main__", "treadle"):
+        return []
     file = getattr(module, "__file__", None) if spec is None else spec.origin
     folders = list((getattr(module, "__path__", ()) if spec is None else spec.submodule_search_locations) or ())
-    if name in ("__main__", "__mp_main__", "treadle") or (file is None and len(folders) != 1):
-        return None
-    path = Path(file) if file is not None else Path(folders[0])
-    path = path.parent if folders and file is not None else path
-    if path.suffix in (".so", ".pyd") or not path.exists():
-        return None
+    paths = [Path(each) for each in folders] if file is None else [Path(file).parent if folders else Path(file)]
+    return [path for path in paths if path.suffix not in (".so", ".pyd") and path.exists() and not _is_installed(path)]
+
+
+def _is_installed(path: Path) -> bool:
     resolved = path.resolve()
-    is_installed = str(resolved).startswith(_installed_folders()) or not _INSTALLED.isdisjoint(resolved.parts)
-    return None if is_installed else path
+    return str(resolved).startswith(_installed_folders()) or not _INSTALLED.isdisjoint(resolved.parts)
 
 
 @cache
@@ -174,6 +187,7 @@ class CodeFolders:
 
     def __init__(self) -> None:
         self._current = ""
+        self._names: set[str] = set()  # of the top-level modules in the current version
         self._modules: dict[str, dict[str, Any]] = {}  # of the versions that are not current
 
     def use(self, folder: str) -> None:
@@ -187,15 +201,20 @@ class CodeFolders:
         before, self._current = self._current, folder
         if before:
             sys.path.remove(before)
-            self._modules[before] = {name: module for name, module in list(sys.modules.items()) if _is_from(module, before)}
+            # Those of a namespace package that were imported from elsewhere are attributes of this version's package, too.
+            self._modules[before] = {
+                name: module
+                for name, module in list(sys.modules.items())
+                if name.partition(".")[0] in self._names or _is_from(module, before)
+            }
             for name in self._modules[before]:
                 del sys.modules[name]
         if folder:
             sys.path.insert(0, folder)
             sys.path_importer_cache.pop(folder, None)
-            for name in {entry.partition(".")[0] for entry in os.listdir(folder)}:  # of an installed or inherited version
-                for loaded in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
-                    del sys.modules[loaded]
+            self._names = {entry.partition(".")[0] for entry in os.listdir(folder)}
+            for name in [each for each in sys.modules if each.partition(".")[0] in self._names]:
+                del sys.modules[name]  # of an installed or inherited version
             sys.modules.update(self._modules.pop(folder, {}))
 
 

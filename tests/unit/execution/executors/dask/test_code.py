@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.dask.code import ProjectCode, pack_code, unpack_code
+from treadle.execution.executors.dask.code import CodeFolders, ProjectCode, pack_code, unpack_code
 
 
 @pytest.fixture
@@ -58,6 +58,50 @@ def test_what_the_user_has_installed_is_not_sent(tmp_path, monkeypatch):
     (folder / "knitted.py").write_text("")
     monkeypatch.syspath_prepend(folder)
     assert sent("knitted") == []
+
+
+def test_a_namespace_package_in_several_places(tmp_path, monkeypatch):
+    """Its own parts are sent, each file once as Python would import it, and what is installed of it is not."""
+    for place, names in {"a": ["one", "both"], "b": ["two", "both"], "site-packages": ["three"]}.items():
+        for name in names:
+            (tmp_path / place / "braids" / name).mkdir(parents=True)
+            (tmp_path / place / "braids" / name / "__init__.py").write_text(f"PLACE = '{place}'")
+    for place in ("site-packages", "b", "a"):
+        monkeypatch.syspath_prepend(tmp_path / place)
+    code = pack_code(["braids.one"])
+    with zipfile.ZipFile(io.BytesIO(code.archive)) as archive:
+        assert sorted(archive.namelist()) == [f"braids/{name}/__init__.py" for name in ("both", "one", "two")]
+        assert archive.read("braids/both/__init__.py") == b"PLACE = 'a'"
+
+
+def test_a_namespace_package_of_two_versions(tmp_path, monkeypatch):
+    """A process that has both keeps the modules of each, also those that are installed."""
+    (tmp_path / "site-packages" / "braids" / "lib").mkdir(parents=True)
+    (tmp_path / "site-packages" / "braids" / "lib" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    for version in ("1", "2"):
+        (tmp_path / version / "braids" / "own").mkdir(parents=True)
+        (tmp_path / version / "braids" / "own" / "__init__.py").write_text(f"import braids.lib as lib\nV = {version}")
+    folders, seen = CodeFolders(), []
+    try:
+        for version in ("1", "2", "1", "2"):
+            folders.use(str(tmp_path / version))
+            own = importlib.import_module("braids.own")
+            assert str(own.V) == version
+            assert own.lib is sys.modules["braids.lib"] is sys.modules["braids"].lib
+            seen.append(own)
+    finally:
+        folders.use("")
+    assert seen[0] is seen[2]
+    assert seen[1] is seen[3]
+    assert "braids" not in sys.modules
+
+
+def test_a_name_that_is_not_utf8(package):
+    """The error names the file."""
+    (package / "scarf-\udcff.txt").write_text("")
+    with pytest.raises(RunnerError, match=r"scarf-\\udcff\.txt' of the project's code cannot be sent"):
+        pack_code(["braided"])
 
 
 def test_a_file_that_is_too_large_is_not_read(package):
