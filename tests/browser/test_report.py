@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from treadle.events import Outcome
+from treadle.observe.report import analysis
+from treadle.observe.report.folding import fold
 from treadle.observe.report.report import Report
 from treadle.observe.store.history_access import PastRun
 from treadle.observe.store.log_lines import LogBatch, LogLine
@@ -216,3 +220,15 @@ def test_a_run_without_nodes_has_no_sections_of_nodes(show, records):
     for section in ("timeline", "graph", "nodes", "usage"):
         assert not shown.page.locator(f"#{section}").is_visible()
         assert not shown.page.locator(f"nav a[href='#{section}']").is_visible()
+
+
+def test_nodes_that_did_not_run_are_counted_in_a_folded_run(show, records, monkeypatch):
+    """A group of a large run stands for many nodes: the titles have the number of nodes, and the summary has the same."""
+    monkeypatch.setattr(analysis, "fold", partial(fold, most=10))
+    names = [f"make_{number}" for number in range(500)]
+    nodes = [records.attempt("bad", "worker-1", 0.0, 1.0, outcome=Outcome.FAILED)]
+    nodes += [records.attempt(name, None, None, None, number=0, outcome=Outcome.SKIPPED) for name in names]
+    graph = records.graph({"bad": ()} | dict.fromkeys(names, ("bad",)))
+    page = show(Report(records.session(graph, nodes, wall=1.0, outcome=Outcome.FAILED))).page
+    assert page.locator("#not-run h3").inner_text().endswith("(500)")
+    assert "500 skipped" in page.locator("#summary").inner_text()

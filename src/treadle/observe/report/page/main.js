@@ -94,10 +94,11 @@ function notRun(container, run) {
   for (const [letter, title] of [["k", "Skipped, because a node before them failed or the run stopped"], ["u", "Up to date, so they did not run"], ["n", "Not reached"]]) {
     const nodes = [...run.outcomes].flatMap((each, node) => (each === letter && !run.ofNode[node].length ? [node] : []));
     if (!nodes.length) continue;
-    const chips = element("div", { class: "chips" });
-    for (const node of nodes.slice(0, 60)) chips.append(element("button", { type: "button", onclick: () => choose(node, "list") }, `${SYMBOLS[letter]} ${run.names[node]}`));
-    if (nodes.length > 60) chips.append(element("span", { class: "note" }, `and ${(nodes.length - 60).toLocaleString("en")} more: search the table for "${OUTCOMES[letter]}"`));
-    container.append(element("h3", {}, `${title} (${nodes.length.toLocaleString("en")})`), chips);
+    const count = (list) => list.reduce((sum, node) => sum + (run.counts ? run.counts[node] : 1), 0); // a folded node stands for many
+    const chips = element("div", { class: "chips" }), shown = nodes.slice(0, 60), more = count(nodes.slice(60));
+    for (const node of shown) chips.append(element("button", { type: "button", onclick: () => choose(node, "list") }, `${SYMBOLS[letter]} ${run.names[node]}`));
+    if (more) chips.append(element("span", { class: "note" }, `and ${more.toLocaleString("en")} more: search the table for "${OUTCOMES[letter]}"`));
+    container.append(element("h3", {}, `${title} (${count(nodes).toLocaleString("en")})`), chips);
   }
 }
 
