@@ -13,6 +13,7 @@ import shutil
 import sys
 import sysconfig
 import zipfile
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -200,7 +201,8 @@ class CodeFolders:
             return
         before, self._current = self._current, folder
         if before:
-            sys.path.remove(before)
+            with suppress(ValueError):  # a node has removed it
+                sys.path.remove(before)
             # Those of a namespace package that were imported from elsewhere are attributes of this version's package, too.
             self._modules[before] = {
                 name: module

@@ -97,6 +97,21 @@ def test_a_namespace_package_of_two_versions(tmp_path, monkeypatch):
     assert "braids" not in sys.modules
 
 
+def test_a_node_that_changes_the_import_path(tmp_path, monkeypatch):
+    """The next version of the code can be imported all the same."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "braid.py").write_text(f"V = {version}")
+    folders = CodeFolders()
+    folders.use(str(tmp_path / "1"))
+    sys.path.remove(str(tmp_path / "1"))
+    folders.use(str(tmp_path / "2"))
+    assert importlib.import_module("braid").V == 2
+    folders.use("")
+    assert str(tmp_path / "2") not in sys.path
+
+
 def test_a_name_that_is_not_utf8(package):
     """The error names the file."""
     (package / "scarf-\udcff.txt").write_text("")
