@@ -18,6 +18,7 @@ import pytest
 
 from treadle import Catalog, NodePolicy, Pipeline, node
 from treadle.errors import RunnerError
+from treadle.events import NodeStarted
 from treadle.execution.runners.dask import DaskRunner
 
 distributed = pytest.importorskip("distributed")
@@ -68,6 +69,23 @@ def test_a_client_is_left_open(local_cluster):
             assert time.monotonic() < end, client.futures
             time.sleep(0.02)
         assert client.submit(abs, -3).result() == 3
+
+
+def test_a_client_that_is_closed_during_a_run(cluster):
+    """The run ends with one error that says so."""
+    client = cluster.client()
+    closing = []
+
+    def close(event):
+        if isinstance(event, NodeStarted) and not closing:
+            closing.append(threading.Thread(target=client.close))
+            closing[0].start()
+
+    with pytest.raises(RunnerError, match="connection to the dask scheduler was lost"):
+        DaskRunner(client=client).run(
+            Pipeline([node(lambda: time.sleep(600), None, None, name="long")]), Catalog(), observers=[close]
+        )
+    closing[0].join()
 
 
 def test_workers_with_several_threads_run_one_node_at_a_time(local_cluster, tmp_path):

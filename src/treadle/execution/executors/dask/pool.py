@@ -219,7 +219,10 @@ class DaskPool:
             self._before_kill()
         try:
             self._client.sync(self._close, busy)
-        finally:  # Ctrl-C, or the application has closed the client
+        except RuntimeError:
+            if self._client.status not in ("closing", "closed"):
+                raise  # else the application has closed the client, and its event loop is over
+        finally:  # also after Ctrl-C
             self._links.clear()
             self.scaling.end()
             self._closed()
