@@ -71,20 +71,25 @@ def test_a_client_is_left_open(local_cluster):
         assert client.submit(abs, -3).result() == 3
 
 
-def test_a_client_that_is_closed_during_a_run(cluster):
+def test_a_client_that_is_closed_during_a_run(cluster, tmp_path):
     """The run ends with one error that says so."""
-    client = cluster.client()
-    closing = []
+    client, end, closing = cluster.client(), tmp_path / "end", []
+
+    def wait():
+        while not end.exists():
+            time.sleep(0.01)
 
     def close(event):
         if isinstance(event, NodeStarted) and not closing:
             closing.append(threading.Thread(target=client.close))
             closing[0].start()
 
-    with pytest.raises(RunnerError, match="connection to the dask scheduler was lost"):
-        DaskRunner(client=client).run(
-            Pipeline([node(lambda: time.sleep(600), None, None, name="long")]), Catalog(), observers=[close]
-        )
+    pipeline = Pipeline([node(wait, None, None, name="wait")])
+    try:
+        with pytest.raises(RunnerError, match="connection to the dask scheduler was lost"):
+            DaskRunner(client=client).run(pipeline, Catalog(), observers=[close])
+    finally:
+        end.touch()
     closing[0].join()
 
 
