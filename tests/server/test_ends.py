@@ -72,6 +72,20 @@ def test_sigterm_waits_for_the_current_run(own_server):
     assert second.show(running)["state"] == "succeeded"
 
 
+def test_forked_workers_do_not_keep_connections_open(own_server):
+    """A client notices that the server has closed its connection, although workers were forked while it was open."""
+    server = own_server("--runner", "parallel", "--runner-params", "start_method=fork")
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: {}\r\n\r\n"
+    with socket.create_connection(address, timeout=30) as client:
+        client.sendall(request.format("keep-alive").encode())
+        assert client.recv(10_000).startswith(b"HTTP/1.1 200 OK")
+        assert server.run()["state"] == "succeeded"
+        client.sendall(request.format("close").encode())
+        while client.recv(10_000):
+            pass  # a timeout is an error
+
+
 def test_a_run_that_exceeds_the_grace_is_interrupted(own_server, restore_hangup):
     """A run that does not end within the grace time is interrupted, and recorded as that; it can be resumed."""
     first = own_server("--grace", "0.1")

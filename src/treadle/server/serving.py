@@ -11,9 +11,12 @@ State: whether the end has begun. Neighbours: `app.py` makes the application; `t
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 import threading
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -81,6 +84,13 @@ def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) 
         timeout_graceful_shutdown=_CLOSE_SECONDS,
     )
     server = _Server(config, app, announce)
+    running = weakref.ref(server)
+
+    def leave_sockets() -> None:
+        if (known := running()) is not None:
+            known.leave_sockets(opened)
+
+    os.register_at_fork(after_in_child=leave_sockets)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # of a closed terminal; `nohup` ignores it
         signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets=[opened])
@@ -105,6 +115,22 @@ class _Server(uvicorn.Server):
                 if not self.should_exit:
                     self._announce()
                 await super().serve(sockets)
+
+    def leave_sockets(self, opened: socket.socket) -> None:
+        """Give up the sockets of the server in a forked child, such as a worker.
+
+        As long as the child has them, a client does not notice that the server has closed its connection, and the port is taken.
+
+        Args:
+            opened: where the server listens.
+        """
+        transports: list[Any] = [each.transport for each in self.server_state.connections]
+        sockets = [opened, *(each.get_extra_info("socket") for each in transports if each is not None)]
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for each in sockets:
+            with suppress(OSError, AttributeError):  # it is closed already
+                os.dup2(nothing, each.fileno(), inheritable=False)  # not closed: its object may close the number once more
+        os.close(nothing)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of the base class
         """Begin the end of the server: the handler of SIGTERM and SIGINT."""
