@@ -142,8 +142,9 @@ class FolderSource:
         return sorted(found)
 
     def has_file(self, env: str, file: str) -> bool:
-        """Return whether the file exists."""
-        return (self.root / env / file).is_file()
+        """Return whether the file exists, or is a link to nothing, which `read` reports."""
+        path = self.root / env / file
+        return path.is_file() or (path.is_symlink() and not path.exists())
 
     def read(self, env: str, file: str) -> str:
         """Read a file as text."""

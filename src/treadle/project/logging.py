@@ -284,11 +284,11 @@ def _apply(conf: Mapping[str, Any], root: Path, file: str | None) -> None:
 
     prepared: dict[str, Any] = {"version": 1, "disable_existing_loggers": False, **copy.copy(dict(conf))}
     handlers = prepared.get("handlers")
-    if isinstance(handlers, Mapping):
-        prepared["handlers"] = {name: _anchored(handler, root) for name, handler in handlers.items()}
     try:
+        if isinstance(handlers, Mapping):
+            prepared["handlers"] = {name: _anchored(handler, root) for name, handler in handlers.items()}
         logging.config.dictConfig(prepared)
-    except (ValueError, TypeError, AttributeError, ImportError) as exc:
+    except (ValueError, TypeError, AttributeError, ImportError, OSError) as exc:  # OSError: a log file cannot be created
         cause = f": {exc.__cause__}" if exc.__cause__ is not None else ""
         where = file or "the given configuration"
         msg = f"Logging cannot be configured from {where}: {exc}{cause}. It follows the schema of logging.config.dictConfig."
@@ -303,6 +303,6 @@ def _anchored(handler: Any, root: Path) -> Any:
     """Resolve a handler's file name relative to the project, and create its folder."""
     if not isinstance(handler, Mapping) or not isinstance(handler.get("filename"), str):
         return handler
-    file = root / handler["filename"]
+    file = root / os.path.expanduser(handler["filename"])  # noqa: PTH111 - a string, also where there is no home folder
     file.parent.mkdir(parents=True, exist_ok=True)
     return {**handler, "filename": str(file)}

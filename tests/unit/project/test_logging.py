@@ -159,6 +159,33 @@ def test_wrong_configuration_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert wrong.value.file == str(file)
 
 
+def test_a_log_file_that_cannot_be_created(tmp_path: Path) -> None:
+    """It is an error of the configuration, with its file."""
+    (tmp_path / "taken").touch()
+    (tmp_path / "conf").mkdir()
+    file = tmp_path / "conf" / "logging.yml"
+    file.write_text("handlers: {x: {class: logging.FileHandler, filename: taken/info.log}}\n")
+    with pytest.raises(ConfigError, match=r"logging\.yml: .*taken") as wrong:
+        configure_logging(project_path=tmp_path)
+    assert wrong.value.file == str(file)
+
+
+def test_a_log_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not put into a folder `~` of the project."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    handler = {"class": "logging.FileHandler", "filename": "~/logs/info.log"}
+    configure_logging({"handlers": {"file": handler}, "loggers": {NAME: {"handlers": ["file"]}}}, project_path=tmp_path / "p")
+    assert (tmp_path / "home" / "logs" / "info.log").exists()
+
+
+def test_a_logging_file_that_is_a_link_to_nothing(tmp_path: Path) -> None:
+    """It is an error, and not as if there were none."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "logging.yml").symlink_to("nowhere.yml")
+    with pytest.raises(ConfigError, match=r"logging\.yml cannot be read"):
+        configure_logging(project_path=tmp_path)
+
+
 def test_captured_warnings_travel() -> None:
     """Whether warnings go to logging is part of the picture."""
     logging.captureWarnings(True)
