@@ -442,6 +442,19 @@ def test_a_cancelled_run_has_ended_although_the_store_fails(runs, monkeypatch):
     assert runs.events.has_ended(run_id)
 
 
+def test_a_run_that_two_clients_cancel_is_cancelled_for_both(runs, monkeypatch):
+    """The second request arrives before the first one has noted the end in the store."""
+    run_id, end, seen = runs.submit(RunBody()), runs.queue.end, []
+
+    def end_later(*arguments, **options):
+        seen.append(runs.cancel(run_id).state)
+        end(*arguments, **options)
+
+    monkeypatch.setattr(runs.queue, "end", end_later)
+    assert runs.cancel(run_id).state == "cancelled"
+    assert seen == ["cancelled"]
+
+
 def test_an_adopted_run_has_its_first_event(runs, tmp_path):
     """A server was killed after it had stored a run and before it had written an event: the next one writes it."""
     left = left_by_another_server("2026-01-01T00.00.00.000Z-aaaaaaaa", {"body": {}, "resumes": None})

@@ -183,11 +183,13 @@ class RunQueue:
             run_id, accepted = next(iter(self._waiting.items()))
         return run_id, accepted or self.find(run_id)
 
-    def pop(self, run_id: str) -> bool:
-        """Remove a waiting run; return False if it does not wait any more."""
+    def pop(self, run_id: str, ends_as: str | None = None) -> bool:
+        """Remove a waiting run, which starts or ends in a state; return False if it does not wait any more."""
         with self._changed:
             if run_id not in self._waiting:
                 return False
+            if ends_as is not None:
+                self._states[run_id] = ends_as  # from now on, so that it is never in neither place
             del self._waiting[run_id]
             return True
 

@@ -153,7 +153,7 @@ class Runs:
             Problem: there is no such run, or it has ended.
         """
         with self._lock:
-            was_waiting, current = self.queue.pop(run_id), self._current
+            was_waiting, current = self.queue.pop(run_id, CANCELLED), self._current
             if current is not None and current.accepted.run_id == run_id:
                 current.is_cancelled = True
         if was_waiting:
