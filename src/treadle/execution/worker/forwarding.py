@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import RunError
 from treadle.execution.protocol.messages import Logged
-from treadle.execution.worker.streams import ForwardStream
+from treadle.execution.worker.streams import ForwardStream, unfinished_lines
 from treadle.project.log_capture import capture
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class ForwardHandler(logging.Handler):
 
 def flush_forwarded() -> None:
     """Send unfinished lines at the end of a node, so that they are attributed to it."""
-    ForwardStream.has_unfinished = False  # first: another thread may print now
+    unfinished_lines.may_exist = False  # first: another thread may print now
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, ForwardStream):
             stream.flush_all()
         else:  # the project has replaced it, perhaps for a while, and it may have an unfinished line
-            ForwardStream.has_unfinished = True
+            unfinished_lines.may_exist = True
 
 
 def stop_forwarding() -> None:

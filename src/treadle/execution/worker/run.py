@@ -40,7 +40,7 @@ from treadle.execution.values.transfer import (
 from treadle.execution.worker.facts import worker_facts
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import OpenRun
-from treadle.execution.worker.streams import ForwardStream
+from treadle.execution.worker.streams import unfinished_lines
 from treadle.forks import fork_safe
 from treadle.named_tuple import new_record
 
@@ -303,7 +303,7 @@ class WorkerRun:
 
     def _leave_node(self) -> None:
         worker = self._worker
-        if ForwardStream.has_unfinished:
+        if unfinished_lines.may_exist:
             flush_forwarded()
         if worker.sender.has_output:
             worker.sender.post()  # the node's output goes before its result

@@ -34,6 +34,19 @@ PASSING_SECONDS = 0.25
 """The shortest interval between two intermediate states of a line that is rewritten with carriage returns."""
 
 
+class _UnfinishedLines:
+    """Those of all streams of this process."""
+
+    may_exist = False
+    """Whether a stream may have one. Each node asks for it.
+
+    It is not an attribute of `ForwardStream`, because Python looks up the methods of a class anew after each change of the class.
+    """
+
+
+unfinished_lines = _UnfinishedLines()
+
+
 class ForwardStream(io.TextIOBase):
     """Replaces `sys.stdout` or `sys.stderr`.
 
@@ -47,9 +60,6 @@ class ForwardStream(io.TextIOBase):
             prints in the middle of a send holds it already, so two locks would be acquired in two orders and could deadlock.
         node: returns the name of the running node, None between nodes.
     """
-
-    has_unfinished = False
-    """Whether a stream of this process may have an unfinished line: an attribute of the class, because each node asks for it."""
 
     def __init__(
         self,
@@ -112,7 +122,7 @@ class ForwardStream(io.TextIOBase):
         if pieces is None:
             pieces = self._unfinished[thread] = []
         pieces.append(text)
-        ForwardStream.has_unfinished = True
+        unfinished_lines.may_exist = True
         if len(pieces) > _MAX_PIECES or len(text) > LONG_LINE:
             with self._lock:
                 self._limit(thread)
@@ -129,7 +139,7 @@ class ForwardStream(io.TextIOBase):
         if end < len(text):
             pieces = self._unfinished.setdefault(thread, [])
             pieces.append(text[end:])
-            ForwardStream.has_unfinished = True
+            unfinished_lines.may_exist = True
             if "\r" in text:
                 self._emit_passing(thread, "".join(pieces))
             else:
@@ -215,7 +225,7 @@ class ForwardBuffer(io.BufferedIOBase):
         piece = bytes(data)
         with self._lock:
             self.unfinished += piece
-            ForwardStream.has_unfinished = True
+            unfinished_lines.may_exist = True
             end = self.unfinished.rfind(b"\n") + 1 if len(self.unfinished) <= LONG_LINE else len(self.unfinished)
             if end:
                 self._send(end)
