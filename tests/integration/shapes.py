@@ -44,6 +44,12 @@ class Record:
     rows: list
 
 
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    first: list
+    second: object
+
+
 Pair = collections.namedtuple("Pair", "left right")  # noqa: PYI024 - an untyped one is under test
 
 
@@ -278,6 +284,10 @@ OTHERS = {
     "a named tuple": (lambda: Pair([1], (2,)), _append_to_first),
     "tuples and frozen sets": (lambda: ((1, (2,)), frozenset([(1,)])), _no_way),
     "an object": (lambda: Record([1]), lambda value: value.rows.append(9)),
+    "objects in objects": (
+        lambda: {"r": [Record([Slotted([1], Record({"a": (2, [3])}))])]},
+        lambda value: value["r"][0].rows[0].second.rows["a"][1].append(9),
+    ),
     "nested": (
         lambda: {
             "frames": [pd.DataFrame({"a": [1.0]}), pd.DataFrame()],

@@ -22,6 +22,7 @@ from treadle.execution.processes.sizes import format_bytes
 from treadle.execution.protocol.handles import Atom, Inline, Segment, is_small_atom
 from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
 from treadle.execution.values.pickling import ATOMS, pickle_pieces
+from treadle.execution.values.trees import copy_tree
 from treadle.io.copying import CopyMode, copy_value
 from treadle.named_tuple import new_record
 
@@ -242,9 +243,11 @@ class LocalValues:
     def __init__(self, copy_mode_of: Callable[[int], CopyMode | None]) -> None:
         self._copy_mode_of = copy_mode_of
         self._values: dict[int, Any] = {}
+        self._trees: set[int] = set()  # the datasets whose values are trees, so that they are copied as such
 
     def store_copy(self, dataset: int, value: Any) -> None:
         """Store a copy of a value."""
+        self._trees.discard(dataset)
         self._values[dataset] = snapshot(value, self._copy_mode_of(dataset))
 
     def store_output(self, holder: dict[int, Any], dataset: int, *, is_plain: bool = False) -> None:
@@ -261,7 +264,9 @@ class LocalValues:
         mode = self._copy_mode_of(dataset)
         if mode is None and claim_ownership(holder, dataset, is_plain=is_plain):
             self._values[dataset] = holder.pop(dataset)
+            self._trees.add(dataset)
         else:
+            self._trees.discard(dataset)
             self._values[dataset] = snapshot(holder.pop(dataset), mode)
 
     def store_as_is(self, dataset: int, value: Any) -> None:
@@ -273,8 +278,12 @@ class LocalValues:
         if last:
             return self._values.pop(dataset)
         value, mode = self._values[dataset], self._copy_mode_of(dataset)
-        shared = share_copy_on_write(value) if mode is None else None
-        return snapshot(value, mode) if shared is None else shared
+        if mode is not None:
+            return snapshot(value, mode)
+        copied = copy_tree(value) if dataset in self._trees else None
+        if copied is None:
+            copied = share_copy_on_write(value)
+        return snapshot(value, None) if copied is None else copied
 
     def peek(self, dataset: int) -> Any:
         """Return the stored object itself, to pickle it."""
