@@ -86,8 +86,16 @@ def _copies_of_lists(lists: Sequence[list[Any]]) -> list[list[Any]]:
 def _copies_of_dictionaries(dictionaries: Sequence[dict[Any, Any]]) -> list[dict[Any, Any]]:
     if _have_only_constants(dictionaries):
         return [{**each} for each in dictionaries]  # in less time than `dict.copy` takes for small ones
+    _require_constant_keys(dictionaries)
+    return _with_copied_values(dictionaries)
+
+
+def _require_constant_keys(dictionaries: Sequence[dict[Any, Any]]) -> None:
     if types_of_others(chain.from_iterable(dictionaries)):
         raise _OtherKindError  # a key that can be changed is found by its identity, or by its contents
+
+
+def _with_copied_values(dictionaries: Sequence[dict[Any, Any]]) -> list[dict[Any, Any]]:
     copied = iter(_copies(list(chain.from_iterable(map(dict.values, dictionaries)))))
     # `zip` asks for a key first, so it takes no value too many.
     return [dict(zip(each, copied)) for each in dictionaries]  # noqa: B905 - as said
@@ -117,8 +125,10 @@ def _copies_of_instances(kind: type, objects: Sequence[Any]) -> list[Any]:
     made: list[Any] = list(map(object.__new__, repeat(kind, len(objects))))
     if kind.__dictoffset__:
         attributes: list[dict[Any, Any]] = [vars(each) for each in objects]
-        if not _have_only_constants(attributes):
-            attributes = _copies_of_dictionaries(attributes)
+        _require_constant_keys(attributes)
+        # Not the garbage collector: from Python 3.13 on, it sees them in the instance instead of its dictionary.
+        if types_of_others(chain.from_iterable(map(dict.values, attributes))):
+            attributes = _with_copied_values(attributes)
         for each, own in zip(made, attributes, strict=True):
             vars(each).update(own)
     for slot in [each for base in kind.__mro__ for each in vars(base).values() if type(each) is MemberDescriptorType]:

@@ -218,6 +218,13 @@ class OwnTuple(namedtuple("OwnTuple", "left right")):  # noqa: PYI024 - as old c
         return tuple, ()
 
 
+def with_odd_key():
+    """Return an instance with an attribute that has no name."""
+    made = Box(1)
+    vars(made)[Key(1)] = 2
+    return made
+
+
 def incomplete():
     """Return an instance of which one slot is not set."""
     made = Slotted(1, 2)
@@ -234,6 +241,7 @@ def incomplete():
         Made(),
         Property(),
         incomplete(),
+        with_odd_key(),
         {Key(1): 2},
         {Key(1)},
         frozenset({Key(1)}),
