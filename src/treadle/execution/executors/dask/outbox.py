@@ -52,8 +52,9 @@ class Outbox:
         """
         with self._lock:
             self._facts.append(fact)
-            is_full = len(self._facts) >= _BATCH
-            is_timed, self._is_timed = self._is_timed, True
+            is_full, is_timed = len(self._facts) >= _BATCH, self._is_timed
+            if not is_full:  # else no timer is started, and nothing would end this state
+                self._is_timed = True
         if is_full and not self._is_closed:
             asyncio.run_coroutine_threadsafe(self._flush(), self._loop).result()
         elif not is_timed:
