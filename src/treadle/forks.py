@@ -219,7 +219,7 @@ class _Process:
     generation = 0
     """How many forks lie between this process and the one that imported Treadle.
 
-    A fork in the code of a node is recognized by it. A call of `os.getpid` would take as long as a part of a tiny node.
+    A fork in the code of a tiny node is recognized by it. A call of `os.getpid` would take as long as a part of the node.
     """
 
 

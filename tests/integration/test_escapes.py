@@ -183,14 +183,20 @@ def test_a_worker_thread_that_dies_is_replaced(monkeypatch):
         assert runner.run(pipeline, Catalog())["n"] == 1
 
 
-@pytest.mark.parametrize("ending", ["returns", "raises", "exits"])
-def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, ending):
-    """The child is ended, with a message; the node goes on in the process that it began in, and saves its outputs once."""
+@pytest.mark.parametrize(
+    ("forked_by", "ending"),
+    [("python", "returns"), ("python", "raises"), ("python", "exits"), ("library", "returns"), ("library", "raises")],
+)
+def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, forked_by, ending):
+    """The child is ended, with a message; the node goes on in the process that it began in, and saves its outputs once.
+
+    It makes no difference whether Python has forked, or a library in another language, of which Python learns nothing.
+    """
 
     def fork():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about forks beside threads
-            child = os.fork()
+            child = os.fork() if forked_by == "python" else ctypes.PyDLL(None).fork()
         if child == 0:
             sys.stderr = (tmp_path / "said").open("w")
             if ending == "raises":

@@ -70,7 +70,7 @@ def attempt_node(
     if started is None:
         started = time.time()
     started_counter = time.perf_counter()
-    steps = Steps(started)
+    steps = Steps(started, context.process)
     if context.records_outputs:
         steps.contents = {}
     node: Node | None = None

@@ -6,6 +6,7 @@ run. Neighbours: `attempt.py` has Treadle's own steps, `hooks.py` calls the hook
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node
 
 
+_SHORTEST_FORK_SECONDS = 2e-5
+"""Less time than any fork of a Python process takes."""
+
+
 class RunContext(NamedTuple):
     """A run as one process knows it: enough to attempt any of its nodes, given the node's plan index."""
 
@@ -43,6 +48,8 @@ class RunContext(NamedTuple):
     open_catalog: Callable[[], Catalog]
     """Returns the catalog of the process."""
     hooks: pluggy.PluginManager | None
+    process: int
+    """Id of the process that opened the run, and runs its nodes."""
     timeouts: Mapping[int, float]
     """Seconds that an attempt may take, by plan index, for the nodes that have a timeout."""
     interruptible: bool = False
@@ -102,9 +109,10 @@ class Steps:
     """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
     _limit: tuple[str, float, float, bool] | None = None
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, process: int = 0) -> None:
         self.started = started
         self.inputs: dict[str, Any] = {}
+        self._process = process
         self._generation = this_process.generation
 
     def seconds(self, started: float, now: float) -> tuple[float, float, float] | None:
@@ -123,10 +131,12 @@ class Steps:
     def end_if_forked(self, exc: BaseException | None = None) -> None:
         """End this process if the node's function forked it: only the parent finishes the attempt.
 
+        Python counts its own forks, but not those of a library in another language.
+
         Args:
             exc: the exception that the node's function raised in the child; None if the function returned.
         """
-        if this_process.generation != self._generation:
+        if this_process.generation != self._generation or (self._process and os.getpid() != self._process):
             from treadle.execution.processes.forked import end_forked_child
 
             end_forked_child(self.node, exc)
@@ -189,7 +199,12 @@ class Steps:
         Raises:
             NodeTimeoutError: the attempt took longer than its timeout.
         """
-        if this_process.generation != self._generation:
+        loaded = self.loaded
+        if (
+            this_process.generation != self._generation
+            or loaded is None
+            or time.perf_counter() - loaded > _SHORTEST_FORK_SECONDS  # else the call of `getpid` would be a part of a tiny node
+        ):
             self.end_if_forked()
         if self._limit is None:
             return

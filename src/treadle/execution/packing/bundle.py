@@ -7,6 +7,7 @@ run of each pipeline, and pickled classes of catalogs.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,7 @@ class RunBundle:
         plan = self.plan
         return RunContext(
             run_id=self.run_id,
+            process=os.getpid(),
             node=lambda index: plan.nodes[index].node,
             inputs=plan.inputs,
             outputs=plan.outputs,

@@ -6,6 +6,7 @@ travel inside messages. State: the nodes and context of one run, and the objects
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ class OpenRun:
         self._made_catalog: Catalog | None = None
         self.context = RunContext(
             run_id=spec.run_id,
+            process=os.getpid(),
             node=self._node,
             inputs=spec.inputs,
             outputs=spec.outputs,
