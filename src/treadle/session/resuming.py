@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import SessionError, StoreError
+from treadle.errors import SessionError, StoreError, UnknownNameError
 from treadle.events import Outcome
 from treadle.observe.store.records import SessionState
 from treadle.session.creation import check_kinds, default_env
@@ -250,10 +250,18 @@ def _newest(store: SessionStore, package_name: str) -> SessionRecord:
             record = store.load(summary.session_id)
         except StoreError:  # it was removed in the meantime
             continue
-        if record.package_name == package_name:
+        if record.package_name == package_name and not _names_what_does_not_exist(record):
             return record
     msg = (
         f"No session of {package_name} is left to resume: none of the newest {_SEARCHED} failed, was interrupted or was "
         "lost. `treadle sessions list` shows them."
     )
     raise SessionError(msg)
+
+
+def _names_what_does_not_exist(record: SessionRecord) -> bool:
+    """Return whether a session has done nothing, because its command names a node, pipeline or dataset that does not exist."""
+    return not any(run.nodes for run in record.runs) and record.error is not None and record.error.type_name == _UNKNOWN_NAME
+
+
+_UNKNOWN_NAME = f"{UnknownNameError.__module__}.{UnknownNameError.__qualname__}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 
 import pytest
 
 from treadle import Session
 from treadle.config.params import parse_params
-from treadle.errors import NodeError
+from treadle.errors import NodeError, UnknownNameError
+from treadle.observe.store import SQLStore
 from treadle.session.request import RunRequest
 from treadle.session.resume import resume_command
 
@@ -160,3 +162,28 @@ def test_nodes_are_named_where_datasets_say_too_much(make_project) -> None:
         session.run(runner="sequential")
     assert caught.value.resume is not None
     assert "--from-nodes=a node with a long name 0," in shlex.split(caught.value.resume)[-1]
+
+
+def test_a_command_that_names_what_does_not_exist_is_not_the_last_to_resume(make_project) -> None:
+    """It has done nothing, and would fail again, so the session before it is continued; by its id it can still be resumed."""
+    root = make_project()
+    registry = next(root.glob("src/*/pipeline_registry.py"))
+    registry.write_text("""
+from treadle import Pipeline, node
+
+def register_pipelines():
+    return {"__default__": Pipeline([node(lambda: 1 / 0, None, "out", name="breaks")])}
+""")
+    with pytest.raises(NodeError), Session.create() as failed:
+        failed.run()
+    for resume in (None, "last"):
+        with pytest.raises(UnknownNameError), Session.create(resume=resume) as mistyped:
+            mistyped.run(node_names=["nosuch"])
+    with pytest.raises(NodeError), Session.create(resume="last") as resumed:
+        resumed.run()
+    with pytest.raises(NodeError), Session.create(resume=mistyped.session_id) as named:
+        named.run(node_names=["breaks"])
+    with closing(SQLStore(project_path=root)) as store:
+        origins = {each.session_id: each.resumed_from for each in store.list()}
+    assert origins[resumed.session_id] == failed.session_id
+    assert origins[named.session_id] == mistyped.session_id
