@@ -7,8 +7,7 @@ and is started again after it in the parent.
 Connections that are not in use at the moment are closed. In a worker process any thread may hold a lock at any time, so runners
 do not fork there.
 
-State: weak references to the locks, to the threads, and to the owners of connections; whether this process is a worker, and
-whether it was forked.
+State: weak references to the locks, to the threads, and to the owners of connections; whether this process is a worker.
 """
 
 from __future__ import annotations
@@ -213,27 +212,20 @@ def ready_to_fork() -> Iterator[None]:
 
 
 class _Process:
-    """What is known of this process."""
-
     is_worker = False
-    generation = 0
-    """How many forks lie between this process and the one that imported Treadle.
-
-    A fork in the code of a tiny node is recognized by it. A call of `os.getpid` would take as long as a part of the node.
-    """
 
 
-this_process = _Process()
+_process = _Process()
 
 
 def mark_as_worker() -> None:
     """Note that this process is a worker. Its forked children inherit that."""
-    this_process.is_worker = True
+    _process.is_worker = True
 
 
 def is_worker() -> bool:
     """Return whether this process is a worker, or was forked by one."""
-    return this_process.is_worker
+    return _process.is_worker
 
 
 def _before() -> None:
@@ -249,7 +241,6 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    this_process.generation += 1
     for lock in list(_locks):
         lock._at_fork_reinit()  # noqa: SLF001 - threading and logging reset their own locks with it
     for thread in list(_threads):

@@ -128,20 +128,18 @@ def _attempt(
         done = clock()
         return Times(steps.started, steps.started + done - started, loaded - started, done - loaded - saving, saving)
     if is_atom and not hooked:
-        steps.check_time()
         ran = steps.ran = clock()
+        steps.check_time()
         inputs = steps.inputs = {}  # freed before the output is saved
         save_output(context, node, context.outputs[index][0], returned, steps, store_output)
     else:
         outputs = dict(node.unpack(returned))
-        steps.check_time()
         del returned
         ran = steps.ran = clock()
+        steps.check_time()
         if hooked:
             call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
-            outputs = dict(
-                outputs
-            )  # a copy, since a hook may keep the mapping it received; each output is freed once it is saved
+            outputs = dict(outputs)  # each output is freed once it is saved, and a hook may keep the mapping that it received
         # Memory use peaks while the outputs are saved, so the inputs are released first.
         inputs = {}
         steps.inputs = {}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import NodeTimeoutError
 from treadle.execution.attempt.verdict import describe_timeout
-from treadle.forks import this_process
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 
 
 _SHORTEST_FORK_SECONDS = 2e-5
-"""Less time than any fork of a Python process takes."""
+"""A node that took less has not forked: to copy the page tables of a Python process takes several times as long. So the id of the
+process is not compared after such a node: that system call would be a good part of what a tiny node costs."""
 
 
 class RunContext(NamedTuple):
@@ -113,7 +113,6 @@ class Steps:
         self.started = started
         self.inputs: dict[str, Any] = {}
         self._process = process
-        self._generation = this_process.generation
 
     def seconds(self, started: float, now: float) -> tuple[float, float, float] | None:
         """Return how long the attempt has loaded, run and saved so far; None if it has not begun to load.
@@ -131,12 +130,10 @@ class Steps:
     def end_if_forked(self, exc: BaseException | None = None) -> None:
         """End this process if the node's function forked it: only the parent finishes the attempt.
 
-        Python counts its own forks, but not those of a library in another language.
-
         Args:
             exc: the exception that the node's function raised in the child; None if the function returned.
         """
-        if this_process.generation != self._generation or (self._process and os.getpid() != self._process):
+        if self._process and os.getpid() != self._process:
             from treadle.execution.processes.forked import end_forked_child
 
             end_forked_child(self.node, exc)
@@ -199,12 +196,8 @@ class Steps:
         Raises:
             NodeTimeoutError: the attempt took longer than its timeout.
         """
-        loaded = self.loaded
-        if (
-            this_process.generation != self._generation
-            or loaded is None
-            or time.perf_counter() - loaded > _SHORTEST_FORK_SECONDS  # else the call of `getpid` would be a part of a tiny node
-        ):
+        returned = time.perf_counter() if self.ran is None else self.ran
+        if self.loaded is None or returned - self.loaded > _SHORTEST_FORK_SECONDS:
             self.end_if_forked()
         if self._limit is None:
             return
