@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from treadle.errors import DatasetError
-from treadle.io.recipe import PATH_KEYS, DatasetRecipe, credential_names, is_relative
+from treadle.io.paths import PATH_KEYS, is_relative
+from treadle.io.recipe import DatasetRecipe, credential_names
 from treadle.named_tuple import NamedTuple
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -1,7 +1,7 @@
 """A dataset that is not built yet: its entry in the catalog's configuration.
 
 A recipe can be pickled and sent to a worker; each process builds the dataset when it first uses it. State: none; recipes are
-immutable. Neighbours: `types` resolves `type:`, `catalog` stores recipes and builds datasets from them.
+immutable. Neighbours: `types` resolves `type:`, `paths` the paths, `catalog` stores recipes and builds datasets from them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
-from treadle.io.storage import is_local, local_path, split_prefix
+from treadle.io.paths import PATH_KEYS, absolute_path, depend_on_process, is_process_bound, make_absolute
+from treadle.io.storage import is_local, local_path
 from treadle.io.types import known_type, resolve_type
 from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.named_tuple import NamedTuple
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
     from treadle.io.validation.declaration import ValidatorRecipe
 
-PATH_KEYS: Final = ("filepath", "path", "filename")
-"""Arguments of datasets that are paths."""
-_PARTS_WITH_PATHS: Final = ("dataset", "checkpoint")
-"""Keys of a wrapped dataset or a checkpoint file, which have paths of their own."""
 _OWN_KEYS: Final = frozenset({"type", "versioned", VALIDATOR_KEY})
 """Keys of an entry that are not arguments of its class."""
 
@@ -165,10 +161,10 @@ class DatasetRecipe(NamedTuple):
 
     def portable(self) -> DatasetRecipe:
         """Return the recipe with paths that mean the same in a process with another home folder or working directory."""
-        if not any(_depends_on_process(self.config)):
+        if not any(depend_on_process(self.config)):
             return self
         config = copy_value(dict(self.config))
-        _make_absolute(config, self.project_path)
+        make_absolute(config, self.project_path)
         return self._replace(config=config)
 
     def validator(self) -> ValidatorRecipe | None:
@@ -196,7 +192,7 @@ class DatasetRecipe(NamedTuple):
         self._check_credentials()
         arguments: dict[str, Any] = {key: copy_value(value) for key, value in self.config.items() if key not in _OWN_KEYS}
         arguments = _with_credentials(arguments, self.credentials or {})
-        _make_absolute(arguments, self.project_path)
+        make_absolute(arguments, self.project_path)
         known = known_type(self.config.get("type"))
         if known is not None and known.wraps:
             return {**arguments, "dataset": self.inner().build()}  # the wrapped dataset has the versions
@@ -285,50 +281,6 @@ class DatasetRecipe(NamedTuple):
         return DatasetError(msg, dataset=self.name)
 
 
-def absolute_path(path: Any, project_path: str | None) -> Any:
-    """Return a path that no longer depends on the working directory.
-
-    Args:
-        path: a path to make absolute, also after `file://`, or one in the home folder (`~`); a URL such as `s3://bucket/key`, or
-            a value that is not a path, is returned unchanged.
-        project_path: the folder that relative paths start from; None for the working directory.
-
-    Returns:
-        the absolute path, as a string.
-    """
-    if isinstance(path, os.PathLike):
-        path = os.fspath(path)
-    if not isinstance(path, str):
-        return path
-    prefix, rest = split_prefix(path)
-    if rest.startswith("~"):
-        return f"{prefix}{os.path.expanduser(rest)}"  # noqa: PTH111 - also where there is no home folder
-    if not is_relative(rest):
-        return path
-    return f"{prefix}{os.path.normpath(Path(project_path or '.').absolute() / rest)}"
-
-
-def is_relative(path: str) -> bool:
-    """Return whether a path is relative to the project: not absolute, not in the home folder, and not a URL."""
-    path = split_prefix(path)[1]
-    return not ("://" in path or path.startswith(("/", "memory:", "~")) or PureWindowsPath(path).is_absolute())
-
-
-def _depends_on_process(config: Mapping[str, Any]) -> Iterator[bool]:
-    """Yield whether each path of an entry depends on the home folder or the working directory."""
-    for key in PATH_KEYS:
-        path = config.get(key)
-        yield isinstance(path, str) and (path.startswith("~") or ("://" in path and absolute_path(path, "/") != path))
-    for part in _PARTS_WITH_PATHS:
-        if isinstance(inner := config.get(part), Mapping):
-            yield from _depends_on_process(inner)
-
-
-def is_process_bound(filepath: Any) -> bool:
-    """Return whether a path is on a file system that exists only in its process (`memory://`)."""
-    return isinstance(filepath, str) and filepath.startswith("memory:")
-
-
 def credential_names(config: Any) -> Iterator[str]:
     """Yield the names of the credentials that an entry refers to, at any depth."""
     if isinstance(config, (dict, Mapping)):  # a dict first, as this check is faster
@@ -347,15 +299,6 @@ def _with_credentials(config: dict[str, Any], credentials: Mapping[str, Any]) ->
         elif isinstance(value, dict):
             _with_credentials(value, credentials)
     return config
-
-
-def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
-    for key in PATH_KEYS:
-        if key in arguments:
-            arguments[key] = absolute_path(arguments[key], project_path)
-    for part in _PARTS_WITH_PATHS:
-        if isinstance(arguments.get(part), dict):
-            _make_absolute(arguments[part], project_path)
 
 
 class _Accepted(NamedTuple):

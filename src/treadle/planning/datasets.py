@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from treadle.io.recipe import PATH_KEYS
+from treadle.io.paths import PATH_KEYS
 from treadle.named_tuple import NamedTuple
 from treadle.parameter_names import is_parameter
 from treadle.secrets import MASK, looks_secret, mask_text, without_credentials

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from treadle.forks import fork_safe
-from treadle.io.recipe import absolute_path
+from treadle.io.paths import absolute_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

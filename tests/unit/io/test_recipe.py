@@ -9,7 +9,8 @@ import pytest
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities, Dataset
-from treadle.io.recipe import DatasetRecipe, absolute_path
+from treadle.io.paths import absolute_path
+from treadle.io.recipe import DatasetRecipe
 
 
 class Table(Dataset):

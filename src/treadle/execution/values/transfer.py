@@ -243,12 +243,11 @@ class LocalValues:
     def __init__(self, copy_mode_of: Callable[[int], CopyMode | None]) -> None:
         self._copy_mode_of = copy_mode_of
         self._values: dict[int, Any] = {}
-        self._trees: set[int] = set()  # the datasets whose values are trees, so that they are copied as such
+        self._trees: set[int] = set()  # the datasets whose values were stored as trees, so that they are copied as such
 
     def store_copy(self, dataset: int, value: Any) -> None:
         """Store a copy of a value."""
-        self._trees.discard(dataset)
-        self._values[dataset] = snapshot(value, self._copy_mode_of(dataset))
+        self._put(dataset, snapshot(value, self._copy_mode_of(dataset)))
 
     def store_output(self, holder: dict[int, Any], dataset: int, *, is_plain: bool = False) -> None:
         """Move a node's output from `holder` into the store: the object itself if nothing else references it, else a copy.
@@ -259,19 +258,24 @@ class LocalValues:
             is_plain: whether the cells of the value are known to be immutable.
         """
         if type(holder[dataset]) in ATOMS:
-            self._values[dataset] = holder.pop(dataset)
+            self._put(dataset, holder.pop(dataset))
             return
         mode = self._copy_mode_of(dataset)
         if mode is None and claim_ownership(holder, dataset, is_plain=is_plain):
-            self._values[dataset] = holder.pop(dataset)
-            self._trees.add(dataset)
+            self._put(dataset, holder.pop(dataset), is_tree=True)
         else:
-            self._trees.discard(dataset)
-            self._values[dataset] = snapshot(holder.pop(dataset), mode)
+            self._put(dataset, snapshot(holder.pop(dataset), mode))
 
     def store_as_is(self, dataset: int, value: Any) -> None:
         """Store a value that no other code references, without a copy."""
+        self._put(dataset, value)
+
+    def _put(self, dataset: int, value: Any, *, is_tree: bool = False) -> None:
         self._values[dataset] = value
+        if is_tree:
+            self._trees.add(dataset)
+        else:
+            self._trees.discard(dataset)
 
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return a value for a node: a copy, or with `last` the stored object, which is removed from the store."""

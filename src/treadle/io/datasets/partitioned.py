@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from treadle.errors import DatasetError
 from treadle.io.contents import blank_record
 from treadle.io.dataset import Dataset
-from treadle.io.recipe import DatasetRecipe, is_process_bound
+from treadle.io.paths import is_process_bound
+from treadle.io.recipe import DatasetRecipe
 from treadle.io.staging import staged_files
 from treadle.io.storage import Storage, check_options, is_local, local_path, storage_for
 

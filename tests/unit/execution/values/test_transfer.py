@@ -422,3 +422,14 @@ def test_inputs_are_copied_where_descriptors_are_few(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert {int(value[-1]) for value in values} == {999}
+
+
+def test_a_value_that_replaces_a_tree_is_not_copied_as_one():
+    """Such as that of a node that ran again: parts that are referenced twice stay so in a copy."""
+    values = LocalValues(lambda _dataset: None)
+    values.store_output({0: [[1], [2]]}, 0)
+    part = [3]
+    values.store_as_is(0, [part, part])
+    copied = values.load_input(0, last=False)
+    assert copied == [[3], [3]]
+    assert copied[0] is copied[1] is not part

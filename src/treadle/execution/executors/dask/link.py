@@ -6,8 +6,8 @@
     queue, flush ───────────────────────► stream to the worker; `worker_tasks.py` has dask run what is sent
     DaskPool.wait ◄── queue of messages ── facts of the worker, and the end of the stream
 
-State: the commands that were not flushed, the running node. Runs in the driver, in two threads. Neighbours: `links.py` owns the
-links of a pool, `host.py` is the other end.
+The module is long because both threads are in it. State: the commands that were not flushed, the running node. Runs in the
+driver, in two threads. Neighbours: `links.py` owns the links of a pool, `host.py` is the other end.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@
     │ ClusterStore: handles        │                    │ values ◄═══ read by other workers ═══►│
     └──────────────────────────────┘                    └───────────────────────────────────────┘
 
-State: the current run. Runs in the driver. Neighbours: `links.py` has the links.
+The module is long because it is the whole pool, as the protocol has it. State: the current run. Runs in the driver. Neighbours:
+`links.py` has the links.
 """
 
 from __future__ import annotations
