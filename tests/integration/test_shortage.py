@@ -30,10 +30,10 @@ def short():
 
 @pytest.fixture
 def small(short):
-    """A file system of 16 pages."""
+    """A file system of 32 pages."""
     folder = short / "small"
     folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(folder)]
+    words = ["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
         pytest.skip("this process may not mount a file system")
     yield folder
@@ -49,7 +49,7 @@ method, small = sys.argv[1:]
 pipeline = Pipeline([node(len, "text", "length")])
 for free in (0, 1, 2):
     with open(f"{small}/filler", "wb") as filler:
-        filler.write(bytes((16 - free) * 4096))
+        filler.write(bytes((32 - free) * 4096))
     tempfile.tempdir = small
     try:
         ParallelRunner(2, method).run(pipeline, Catalog({"text": "abc"}))
