@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -109,7 +110,7 @@ def test_contents_of_outputs(tmp_path, way):
         (parts, ["folder", "text"]) if way == "chunks" else (lambda: ({"a": "1"}, "2", 3), ["folder", "text", "value"])
     )
     strategy = KedroAttemptStrategy(ProcessCatalog(catalog, {"value": 0}), None, run_id=None, is_async=way == "async")
-    steps, stored = Steps(0.0), {}
+    steps, stored = Steps(0.0, os.getpid()), {}
     steps.contents = {}
     strategy(SimpleNamespace(kedro=node(function, None, outputs)), 0, steps, None, stored.__setitem__)
     assert sorted(steps.contents) == ["folder", "text"]

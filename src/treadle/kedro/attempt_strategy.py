@@ -170,7 +170,7 @@ class KedroAttemptStrategy:
             return data
 
         with ThreadPoolExecutor(thread_name_prefix="treadle-load") as pool:
-            own = {name: Steps(steps.started) for name in node.inputs}
+            own = {name: Steps(steps.started, steps.process) for name in node.inputs}
             loading = {name: pool.submit(contextvars.copy_context().run, load, name, own[name]) for name in node.inputs}
             inputs = {}
             for name, future in loading.items():

@@ -22,7 +22,7 @@ def in_threads(steps: Steps, function: Callable[[_T, Steps], None], items: Seque
         for item in items:
             function(item, steps)
         return
-    steps_of_items = [Steps(steps.started) for _ in items]
+    steps_of_items = [Steps(steps.started, steps.process) for _ in items]
     for item_steps in steps_of_items:
         item_steps.contents = steps.contents
     from concurrent.futures import ThreadPoolExecutor  # cannot be imported any more when an exit handler runs a pipeline

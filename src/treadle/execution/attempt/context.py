@@ -90,7 +90,12 @@ class Times(NamedTuple):
 
 
 class Steps:
-    """The step that an attempt is at, for its failure record, and when it started (seconds since the epoch)."""
+    """The step that an attempt is at, for its failure record.
+
+    Args:
+        started: when the attempt started, in seconds since the epoch.
+        process: id of the process that runs it.
+    """
 
     # Defaults of the class, because setting ten attributes would be a part of what a tiny node takes.
     loaded: float | None = None
@@ -109,10 +114,10 @@ class Steps:
     """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
     _limit: tuple[str, float, float, bool] | None = None
 
-    def __init__(self, started: float, process: int = 0) -> None:
+    def __init__(self, started: float, process: int) -> None:
         self.started = started
+        self.process = process
         self.inputs: dict[str, Any] = {}
-        self._process = process
 
     def seconds(self, started: float, now: float) -> tuple[float, float, float] | None:
         """Return how long the attempt has loaded, run and saved so far; None if it has not begun to load.
@@ -133,7 +138,7 @@ class Steps:
         Args:
             exc: the exception that the node's function raised in the child; None if the function returned.
         """
-        if self._process and os.getpid() != self._process:
+        if os.getpid() != self.process:
             from treadle.execution.processes.forked import end_forked_child
 
             end_forked_child(self.node, exc)

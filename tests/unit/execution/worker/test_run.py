@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from types import SimpleNamespace
 
+import pytest
+
+from treadle.execution.attempt.context import Times
 from treadle.execution.processes.heap import Heap
 from treadle.execution.values.budget import Budget
 from treadle.execution.values.transfer import LocalValues
-from treadle.execution.worker.run import WorkerRun
+from treadle.execution.worker import run as worker_run
+from treadle.execution.worker.run import FLUSH_BATCH_SIZE, WorkerRun
 
 
 def test_a_value_published_after_the_end_of_its_run_keeps_no_file_open(tmp_path):
@@ -30,3 +35,49 @@ def test_a_value_published_after_the_end_of_its_run_keeps_no_file_open(tmp_path)
     assert not run._files
     handle.close()
     run._budget.close()
+
+
+class Channel:
+    """Counts the reports of each message."""
+
+    def __init__(self):
+        self.messages, self.posted = [], 0
+
+    def post(self, _report, _descriptors):
+        """Add a report."""
+        self.posted += 1
+        return self.posted
+
+    def flush(self):
+        """Send the reports, if there are any."""
+        self.messages += [self.posted] if self.posted else []
+        self.posted = 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0, [1, FLUSH_BATCH_SIZE, FLUSH_BATCH_SIZE]),  # the first one alone: the parent does not know yet how long nodes take
+        (1 / 1024, [1, *[5] * 59]),
+        (1.0, [1] * 300),
+    ],
+)
+def test_reports_are_sent_together_but_not_late(monkeypatch, seconds, expected):
+    """Those of tiny nodes as one message; none waits much longer than some milliseconds for the node after it."""
+    now = [1.0]
+
+    def attempt(*_arguments, **_named):
+        now[0] += seconds
+        return Times(now[0], now[0], 0.0, 0.0, 0.0)
+
+    monkeypatch.setattr(worker_run, "attempt_node", attempt)
+    monkeypatch.setattr(worker_run, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
+    run = WorkerRun.__new__(WorkerRun)  # as above
+    board = SimpleNamespace(begin=lambda *_words: None, finish=lambda *_words: None)
+    sender = SimpleNamespace(has_output=False)
+    run._worker = SimpleNamespace(channel=Channel(), blackboard=board, sender=sender, place=0, current=None, running=None)
+    run._context = run._number = None
+    run._outputs, run._kept, run._heap, run._flush_at = {}, {}, Heap(), 0.0
+    for node in range(300):
+        run.attempt(node, deque())
+    assert run._worker.channel.messages == expected

@@ -12,7 +12,7 @@ byId("theme").addEventListener("click", () => setTheme(document.documentElement.
 darkWanted.addEventListener("change", (event) => setTheme(event.matches));
 setTheme(darkWanted.matches);
 
-// A page is printed as a whole: in light colours, and with the parts that nobody has scrolled to.
+// A page is printed as a whole: in light colours, and with the parts that the reader has not scrolled to.
 const undrawn = new Set();
 let themeBefore = null;
 window.addEventListener("beforeprint", () => {
