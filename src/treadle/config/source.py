@@ -7,6 +7,7 @@ the logging setup read from a source.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -131,7 +132,7 @@ class FolderSource:
             for folder, folders, names in walk_folder(str(top), strict=True):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 files = [Path(folder, name) for name in names if not name.startswith(".")]
-                # A link to nothing counts: reading it is an error, while a file that is left out would change results silently.
+                # A broken link counts: reading it is an error, while a file that is left out would change results silently.
                 found += [
                     file.relative_to(top).as_posix()
                     for file in files
@@ -142,7 +143,7 @@ class FolderSource:
         return sorted(found)
 
     def has_file(self, env: str, file: str) -> bool:
-        """Return whether the file exists, or is a link to nothing, which `read` reports."""
+        """Return whether the file exists, or is a broken link, which `read` reports."""
         path = self.root / env / file
         return path.is_file() or (path.is_symlink() and not path.exists())
 
@@ -247,5 +248,11 @@ def _expression(pattern: str) -> str:
 
 
 def _unreadable(name: str, exc: Exception) -> ConfigError:
-    problem = "it is not UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)
-    return ConfigError(f"{name} cannot be read: {problem}. Save it as UTF-8 and check its permissions.", file=name)
+    if isinstance(exc, UnicodeDecodeError):
+        problem, hint = "it is not UTF-8", "Save it as UTF-8."
+    elif os.path.islink(name) and not os.path.exists(name):  # noqa: PTH110, PTH114 - a string
+        problem = f"it is a link to {os.readlink(name)}, which does not exist"  # noqa: PTH115 - the same
+        hint = "Restore that file, or remove the link."
+    else:
+        problem, hint = str(exc), "Check its permissions."
+    return ConfigError(f"{name} cannot be read: {problem}. {hint}", file=name)

@@ -260,9 +260,9 @@ class DatasetRecipe(NamedTuple):
             given = (self.credentials or {})[wanted]
             if known_type(self.config.get("type")) is not None and not isinstance(given, Mapping):
                 msg = (
-                    f"Dataset {self.name!r} refers to the credentials {wanted!r}, which are a {type(given).__name__} and not a "
-                    "mapping. Write them as keys and values, such as `key: …` and `secret: …`, which are the arguments of the "
-                    "storage."
+                    f"Dataset {self.name!r} refers to the credentials {wanted!r}, which are of type {type(given).__name__} and "
+                    "not a mapping. Write them as keys and values, such as `key: …` and `secret: …`, which are the arguments of "
+                    "the storage."
                 )
                 raise DatasetError(msg, dataset=self.name)
 

@@ -153,7 +153,7 @@ class LocalStorage:
                 and (links or not Path(folder, name).is_symlink())
             ]
             files = [Path(folder, name) for name in names]
-            # A link to nothing counts: loading it is an error, while leaving it out would change results silently.
+            # A broken link counts: loading it is an error, while leaving it out would change results silently.
             found += [(place / file.name).as_posix() for file in files if file.is_file() or file.is_symlink()]
         return found
 

@@ -125,7 +125,7 @@ class Plan(NamedTuple):
         """Indices of the free outputs."""
         return tuple([index for index, is_result in enumerate(self.is_result) if is_result])
 
-    # --- columns of the nodes and datasets: the pipeline's own, so that a run makes none of thousands of nodes -------------
+    # --- columns of the nodes and datasets: those of the pipeline, because a large plan takes milliseconds to make its own ----
 
     @property
     def inputs(self) -> Edges:

@@ -188,7 +188,7 @@ def _shared_conf(conf: Path) -> Iterator[Path]:
                 each for each in folders if not each.startswith(".") and (place != conf or each != PRIVATE_ENVIRONMENT)
             )
             for path in (place, *(place / each for each in sorted(names) if not each.startswith("."))):
-                path.stat()  # raises if it is a link to nothing
+                path.stat()  # raises if it is a broken link
                 if path.resolve().is_relative_to(private):
                     msg = (
                         f"{path} is a link into {conf / PRIVATE_ENVIRONMENT}, which is not packaged, because it contains "
@@ -197,5 +197,5 @@ def _shared_conf(conf: Path) -> Iterator[Path]:
                     raise ProjectError(msg, file=str(path))
                 yield path
     except OSError as exc:
-        msg = f"{exc.filename} cannot be packaged: {exc}. Remove it if it is a link to nothing, or check its permissions."
+        msg = f"{exc.filename} cannot be packaged: {exc}. Remove it if it is a broken link, or check its permissions."
         raise ProjectError(msg, file=str(exc.filename)) from exc

@@ -418,13 +418,15 @@ def test_files_in_linked_folders_count(tmp_path: Path) -> None:
     assert ConfigLoader(conf, env="prod")["parameters"] == {"a": 3, "b": 2}
 
 
-def test_a_file_that_is_a_link_to_nothing(tmp_path: Path) -> None:
+def test_a_file_that_is_a_broken_link(tmp_path: Path) -> None:
     """It is an error with its path, and not as if the environment had no such file; an editor's hidden lock is ignored."""
     conf = write(tmp_path, {"base/parameters.yml": "a: 1", "prod/other.yml": ""})
     (conf / "prod" / ".#parameters.yml").symlink_to("ada@loom.1")
     assert ConfigLoader(conf, env="prod")["parameters"] == {"a": 1}
     (conf / "prod" / "parameters.yml").symlink_to(tmp_path / "secrets" / "parameters.yml")
-    with pytest.raises(ConfigError, match=r"prod/parameters\.yml cannot be read: .*No such file"):
+    with pytest.raises(
+        ConfigError, match=r"prod/parameters\.yml cannot be read: it is a link to .*parameters\.yml, which does not exist"
+    ):
         _ = ConfigLoader(conf, env="prod")["parameters"]
 
 

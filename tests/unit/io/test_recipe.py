@@ -90,7 +90,7 @@ def test_credentials_that_are_no_mapping(value):
     """They are known before the run, and not shown."""
     made = recipe({"type": "text.TextDataset", "filepath": "x", "credentials": "store"}, credentials={"store": value})
     with pytest.raises(
-        DatasetError, match=rf"credentials 'store', which are a {type(value).__name__} and not a mapping"
+        DatasetError, match=rf"credentials 'store', which are of type {type(value).__name__} and not a mapping"
     ) as caught:
         made.capabilities()
     assert "hunter2" not in str(caught.value)

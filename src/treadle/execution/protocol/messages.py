@@ -309,7 +309,7 @@ class FinishedNodes(NamedTuple):
     handles: Sequence[Handle]
     """Their handles."""
     placements: Sequence[tuple[int, Placement]]
-    """Dataset and placement of each reported output that is not in the store."""
+    """Dataset and placement of each reported output that is not in the store; few reports have one, so they are found once."""
     contents: tuple[tuple[ContentRecord, ...], ...]
     """For each node; empty if the run does not record outputs, or these nodes have none to record."""
 

@@ -150,7 +150,7 @@ def _files(path: Path) -> Iterator[Path]:
     for folder, folders, files in walk_package(str(path)):
         folders[:] = sorted(each for each in folders if each not in _SKIPPED)
         for file in [Path(folder, each) for each in sorted(files) if not each.endswith((".pyc", ".pyo"))]:
-            if file.is_file():  # not a pipe or socket, nor a link to nothing, such as the lock of an editor
+            if file.is_file():  # not a pipe or socket, nor a broken link, such as the lock of an editor
                 yield file
 
 

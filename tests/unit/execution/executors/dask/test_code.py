@@ -32,7 +32,7 @@ def sent(*names):
 
 
 def test_what_is_no_file_is_not_sent(package):
-    """The lock that an editor makes is a link to nothing, and a pipe would block the reader."""
+    """The lock that an editor makes is a broken link, and a pipe would block the reader."""
     (package / ".#nodes.py").symlink_to("weaver@loom.4711")
     os.mkfifo(package / "pipe")
     assert sent("braided") == ["braided/__init__.py"]
