@@ -32,6 +32,9 @@ PAGES = (
 SKIPPED = "# Node clean"
 """The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""
 
+SLOW_DISK = "ignore:Creating scratch directories is taking:UserWarning"
+"""What dask says when the disk is slow, which is no fault of a page. It is ignored in this process as well (pyproject.toml)."""
+
 
 def blocks(page, language):
     """Return the fenced blocks of a page."""
@@ -67,7 +70,7 @@ def run_script(root, text):
     script.write_text(text)
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TREADLE_ENV"}}
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)],
+        [sys.executable, "-W", "error", "-W", SLOW_DISK, str(script)],
         cwd=root,
         env=environment,
         capture_output=True,
