@@ -20,6 +20,7 @@ from treadle.execution.attempt.hooks import log_failed_error_hook
 from treadle.execution.processes.safe_points import is_interrupt
 from treadle.hooks import plugin_at_fault
 from treadle.hooks.registered import CATALOG_HOOKS
+from treadle.kedro.process_catalog import Unsaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -212,8 +213,14 @@ class KedroAttemptStrategy:
         store_value: Callable[[int, Any], None],
     ) -> None:
         contents, steps.contents = steps.contents, None  # recorded once, when the last chunk is saved
+        unsaved = dict.fromkeys(outputs)
         for name, chunk in self._chunks(node, inputs, outputs, steps):
             self._save(node, name, chunk, steps, store_value)
+            unsaved.pop(name, None)
+        for name in unsaved:
+            _logger.warning("Node '%s' is a generator that ended without yielding, so '%s' was not saved.", node.name, name)
+            if name in self._catalog.transferred:
+                store_value(self._catalog.transferred[name], Unsaved.VALUE)
         steps.contents = contents
         persistent = [name for name in outputs if name not in self._catalog.transferred]
         steps.record_contents(persistent, self._catalog.kedro_catalog.get)
@@ -254,21 +261,24 @@ class KedroAttemptStrategy:
     def _chunks(
         self, node: Node, inputs: Mapping[str, Any], outputs: Mapping[str, Any], steps: Steps
     ) -> Iterator[tuple[str, Any]]:
-        """Yield one chunk from each output of a generator node in turn, until one of the outputs ends."""
-        streams = {name: iter(stream) for name, stream in outputs.items()}
+        """Yield one chunk for each output of a generator node in turn, until one of the outputs has no further chunk.
+
+        What the others have in that last round is not saved, as under Kedro's own runners.
+        """
+        rounds = zip(*outputs.values(), strict=False)
         while True:
-            for name, stream in streams.items():
-                steps.phase, steps.dataset = "run", None
-                try:
-                    chunk = next(stream)
-                    steps.check_time()
-                except StopIteration:
-                    return
-                except BaseException as exc:  # the function's own code runs here
-                    steps.end_if_forked(exc)
-                    self._report(node, inputs, exc)
-                    raise
-                yield name, chunk
+            steps.phase, steps.dataset = "run", None
+            try:
+                chunks = dict(zip(outputs, next(rounds), strict=True))
+                steps.check_time()
+            except StopIteration:
+                return
+            except BaseException as exc:  # the function's own code runs here
+                steps.end_if_forked(exc)
+                self._report(node, inputs, exc)
+                raise
+            for name in outputs:
+                yield name, chunks.pop(name)
 
     # --- hooks -------------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities, exclusive_of
 from treadle.io.memory import CopyMode
 from treadle.kedro.dataset_pickling import Versions
+from treadle.kedro.process_catalog import Unsaved
 from treadle.kedro.stored_value_dataset import StoredValueDataset
 
 if TYPE_CHECKING:
@@ -102,15 +103,23 @@ class EngineCatalog:
         Raises:
             DatasetError: the dataset has no data, or its data cannot be copied; Kedro's own error is the cause.
         """
+        from kedro.io import DatasetError as KedroDatasetError
+
         try:
             return self.dataset(name).load()
+        except KedroDatasetError as exc:
+            named = KedroDatasetError(f"{name}: {exc}")  # Kedro's catalog adds the name in the same way
+            named.__cause__ = exc
+            raise DatasetError(str(named), dataset=name) from named
         except Exception as exc:
             raise DatasetError(str(exc), dataset=name) from exc
 
     def save(self, name: str, value: Any) -> None:
-        """Save an output of the run in Kedro's catalog, from which `run` returns it."""
+        """Save an output of the run in Kedro's catalog, from which `run` returns it; leave it empty if its node saved nothing."""
         from kedro.io import MemoryDataset
 
+        if value is Unsaved.VALUE:
+            return
         dataset = self.dataset(name)
         if isinstance(dataset, MemoryDataset):
             dataset._data = value  # there is no other reference, so the copy made by saving is not needed

@@ -7,6 +7,7 @@ State: the catalog, the pickled datasets that are not built yet, and the dataset
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
     from treadle.execution.attempt.dataset_state import SharedState
     from treadle.kedro.dataset_pickling import PackedDataset
+
+
+class Unsaved(Enum):
+    """What the engine transfers for an output in memory that its node did not save: a generator that yielded nothing."""
+
+    VALUE = "not saved"
 
 
 class ProcessCatalog:
@@ -57,7 +64,10 @@ class ProcessCatalog:
         """Put an input that the engine transfers into the catalog."""
         from kedro.io import MemoryDataset
 
-        self._place(name, MemoryDataset(value, copy_mode="assign"))
+        dataset = MemoryDataset(copy_mode="assign")
+        if value is not Unsaved.VALUE:
+            dataset._data = value
+        self._place(name, dataset)
 
     def remove_value(self, name: str) -> None:
         """Remove a transferred value from the catalog, and restore the dataset of that name."""

@@ -87,9 +87,13 @@ def exit_requested_by_node(
         logger: receives a line that names the node.
         **arguments: the other arguments of `on_pipeline_error`.
     """
-    logger.warning("Node '%s' ended the run with sys.exit(%s).", error.node, error.exit_code)
+    own = error.__cause__
+    given = own.code if isinstance(own, SystemExit) else None
+    # Python prints anything that is not a number when the process ends, which then has the exit code 1.
+    code = error.exit_code if given is None or isinstance(given, int) else given
+    logger.warning("Node '%s' ended the run with sys.exit(%r).", error.node, code)
     if error.exit_code != 0 and manager is not None:
         manager.hook.on_pipeline_error(error=error, **arguments)
-    exit_error = SystemExit(error.exit_code)
+    exit_error = SystemExit(code)
     exit_error.__cause__ = error
     return exit_error

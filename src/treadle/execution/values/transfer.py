@@ -15,9 +15,11 @@ Used by the parent and the workers. State: the values in `LocalValues`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from treadle.errors import DatasetError
 from treadle.execution.processes.sizes import format_bytes
 from treadle.execution.protocol.handles import Atom, Inline, Segment, is_small_atom
 from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
@@ -223,14 +225,17 @@ def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:
         value: a node's output, or a stored value that will be needed again.
         copy_mode: the dataset's declared copy mode; None to infer it from the value.
     """
-    if type(value) in ATOMS:
-        return value
+    return value if type(value) in ATOMS else _copy_or_share(value, copy_mode)[0]
+
+
+def _copy_or_share(value: Any, copy_mode: CopyMode | None) -> tuple[Any, bool]:
+    """Return a copy of a value and False; the value itself and True if it cannot be copied."""
     try:
-        return copy_value(value, copy_mode)
+        return copy_value(value, copy_mode), False
     except MemoryError:
         raise  # with more memory the value would be copied: sharing it is not safe
     except Exception:  # noqa: BLE001 - a lock, a connection or a generator can only be shared
-        return value
+        return value, True
 
 
 class LocalValues:
@@ -244,6 +249,7 @@ class LocalValues:
         self._copy_mode_of = copy_mode_of
         self._values: dict[int, Any] = {}
         self._trees: set[int] = set()  # the datasets whose values were stored as trees, so that they are copied as such
+        self._read_once: set[int] = set()  # the datasets whose values are iterators that a node has received uncopied
 
     def store_copy(self, dataset: int, value: Any) -> None:
         """Store a copy of a value."""
@@ -272,22 +278,41 @@ class LocalValues:
 
     def _put(self, dataset: int, value: Any, *, is_tree: bool = False) -> None:
         self._values[dataset] = value
+        self._read_once.discard(dataset)
         if is_tree:
             self._trees.add(dataset)
         else:
             self._trees.discard(dataset)
 
     def load_input(self, dataset: int, *, last: bool) -> Any:
-        """Return a value for a node: a copy, or with `last` the stored object, which is removed from the store."""
+        """Return a value for a node: a copy, or with `last` the stored object, which is removed from the store.
+
+        Raises:
+            DatasetError: the value is an iterator that cannot be copied, such as a generator, and a node has received it before.
+        """
+        if dataset in self._read_once:
+            kind = type(self._values[dataset])
+            msg = (
+                f"The value is an iterator of type {kind.__module__}.{kind.__qualname__}, which can be read only once: another "
+                "node, or an earlier attempt of this node, has received it. Return a list or another value that can be copied. "
+                "To share the object itself, declare its dataset with `type: MemoryDataset` and `copy_mode: assign`."
+            )
+            raise DatasetError(msg)
         if last:
             return self._values.pop(dataset)
         value, mode = self._values[dataset], self._copy_mode_of(dataset)
-        if mode is not None:
-            return snapshot(value, mode)
-        copied = copy_tree(value) if dataset in self._trees else None
-        if copied is None:
-            copied = share_copy_on_write(value)
-        return snapshot(value, None) if copied is None else copied
+        if type(value) in ATOMS:
+            return value
+        if mode is None:
+            copied = copy_tree(value) if dataset in self._trees else None
+            if copied is None:
+                copied = share_copy_on_write(value)
+            if copied is not None:
+                return copied
+        copied, shared = _copy_or_share(value, mode)
+        if shared and isinstance(value, Iterator):
+            self._read_once.add(dataset)
+        return copied
 
     def peek(self, dataset: int) -> Any:
         """Return the stored object itself, to pickle it."""

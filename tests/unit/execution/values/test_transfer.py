@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from treadle.errors import DatasetError
 from treadle.execution.protocol import handles
 from treadle.execution.protocol.handles import Atom, Inline, LocalValue, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.values import transfer as exchange
@@ -369,6 +370,18 @@ def test_a_value_that_cannot_be_copied_is_shared():
     lock = threading.Lock()
     assert snapshot(lock, None) is lock
     assert snapshot(5, CopyMode.DEEPCOPY) == 5
+
+
+@pytest.mark.parametrize("mode", [None, CopyMode.COPY, CopyMode.DEEPCOPY])
+def test_an_iterator_that_cannot_be_copied_is_passed_on_once(mode):
+    """The second node, or the second attempt, would find it read to its end."""
+    values = LocalValues({0: mode}.get)
+    values.store_copy(0, (number for number in range(3)))
+    assert list(values.load_input(0, last=False)) == [0, 1, 2]
+    with pytest.raises(DatasetError, match=r"iterator of type builtins.generator, which can be read only once"):
+        values.load_input(0, last=True)
+    values.store_copy(0, iter([1, 2]))
+    assert list(values.load_input(0, last=False)) == list(values.load_input(0, last=True)) == [1, 2]
 
 
 def test_clearing_removes_all_values():
