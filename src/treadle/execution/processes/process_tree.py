@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 MARK_VARIABLE = "TREADLE_WORKER"
 """Environment variable of a worker's programs: the mark of the worker and, in a nested run, the marks of the outer workers."""
@@ -29,8 +29,12 @@ MARK_VARIABLE = "TREADLE_WORKER"
 END_SECONDS = 2.0
 """How long to wait for processes that were sent SIGKILL. A process in uninterruptible sleep may end later."""
 
-TRACKER_SECONDS = 1.0
-"""How long to wait for resource trackers to remove the shared memory of the killed processes."""
+LEAST_ROUNDS, LEAST_SECONDS = 4, 0.1
+"""How many rounds of searching and killing there are at least, and how long each waits at least: this process itself may get no
+CPU for seconds, after which the processes still have to be killed."""
+
+TRACKER_SECONDS = 5.0
+"""How long to wait for resource trackers to remove the shared memory of the killed processes; if they are killed, it stays."""
 
 EXEC_SECONDS = 0.02
 """How long to wait for a forked child to call exec."""
@@ -74,19 +78,20 @@ def end_tree(leaders: Collection[int], *marks: str) -> None:
         leaders: process ids of the workers. If this process is one of them, only its descendants are killed.
         marks: texts of which the programs that the workers started have one in their environment.
     """
-    deadline = time.monotonic() + END_SECONDS
     trackers: set[int] = set()
     searches_left = 2
-    while searches_left and time.monotonic() < deadline:
+    for until in _rounds():
         found = find_tree(leaders, *marks)
         trackers = {pid for pid in found if _is_resource_tracker(pid)}
         if found == trackers:  # search once more: a child between fork and exec does not have the mark yet
             searches_left -= 1
-            time.sleep(EXEC_SECONDS if searches_left else 0)
+            if not searches_left:
+                break
+            time.sleep(EXEC_SECONDS)
             continue
         searches_left = 2
         _kill(found - trackers)
-        _wait_for_end(found - trackers, deadline)
+        _wait_for_end(found - trackers, until)
     if trackers:
         _wait_for_end(trackers, time.monotonic() + TRACKER_SECONDS)
         _kill(trackers & find_tree(leaders, *marks))
@@ -94,13 +99,20 @@ def end_tree(leaders: Collection[int], *marks: str) -> None:
 
 def end_descendants() -> None:
     """Kill the descendants of this worker process, which is about to exit. Its resource trackers exit when it does."""
-    deadline = time.monotonic() + END_SECONDS
-    while _has_children() and time.monotonic() < deadline:
-        found = {pid for pid in find_tree([os.getpid()]) if not _is_resource_tracker(pid)}
+    for until in _rounds():
+        found = {pid for pid in find_tree([os.getpid()]) if not _is_resource_tracker(pid)} if _has_children() else set()
         if not found:
             return
         _kill(found)
-        _wait_for_end(found, deadline)
+        _wait_for_end(found, until)
+
+
+def _rounds() -> Iterator[float]:
+    """Yield the end of the wait of each round of killing, by the monotonic clock, until `END_SECONDS` are over."""
+    deadline, count = time.monotonic() + END_SECONDS, 0
+    while count < LEAST_ROUNDS or time.monotonic() < deadline:
+        count += 1
+        yield max(deadline, time.monotonic() + LEAST_SECONDS)
 
 
 def find_tree(leaders: Collection[int], *marks: str) -> set[int]:
