@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 _PREFIX = "treadle-board-"
 _STALE_SECONDS = 3600.0
 """Age of a blackboard after which it is removed if its process has ended."""
-_READ_SECONDS = 3.0
-"""How long a nanny may take to read the blackboard of its worker."""
+_READ_SECONDS = 30.0
+"""How long a nanny may take to read the blackboard of its worker: its disk may be slow, and finished nodes would run again. Dask
+closes the connection to a host that is gone after about the same time."""
+_REMOVE_SECONDS = 3.0
+"""How long a nanny may take if its answer is not needed."""
 
 
 class BlackboardFile(NamedTuple):
@@ -84,19 +87,28 @@ class BlackboardReader:
         self.is_possible = os.path.exists(path) or nanny is not None
         """Whether the file can be read after the worker has died."""
 
-    async def read(self, connect: Callable[[str], Any]) -> bytes | None:
-        """Return the content of the blackboard; None if it cannot be read.
+    async def read(self, connect: Callable[[str], Any], seconds: float = _READ_SECONDS) -> bytes | None:
+        """Return the content of the blackboard and remove its file; None if it cannot be read.
 
         Args:
             connect: opens a connection to an address, for an `async with`.
+            seconds: how long to wait for the nanny's answer.
         """
         content = take_blackboard(self._path)
         if content is None and self.nanny is not None:
             with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
                 async with connect(self.nanny) as nanny:
                     call = nanny.run(function=pickle.dumps(take_blackboard), kwargs=pickle.dumps({"path": self._path}))
-                    content = (await asyncio.wait_for(call, _READ_SECONDS)).get("result")
+                    content = (await asyncio.wait_for(call, seconds)).get("result")
         return content
+
+    async def remove(self, connect: Callable[[str], Any]) -> None:
+        """Remove the file without using its content.
+
+        Args:
+            connect: opens a connection to an address, for an `async with`.
+        """
+        await self.read(connect, _REMOVE_SECONDS)
 
 
 def last_nodes(content: bytes, run: int, reported: int) -> tuple[Started | None, list[FinishedNode]]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _ATTEMPTS, _PAUSE_SECONDS = 60, 0.05
 """The connection to a process ends before its nanny notices its death: on a busy machine, a second before."""
-_ANSWER_SECONDS = 3.0
-"""How long a nanny is waited for: it may have died with its worker."""
+_ANSWER_SECONDS = 30.0
+"""How long one answer of a nanny is waited for: its machine may be busy. One that has died refuses the connection."""
 
 
 class Exit(NamedTuple):

@@ -56,6 +56,8 @@ _logger = logging.getLogger(__name__)
 
 _KILL_SECONDS = 1.0
 """A worker that has not ended itself after this time, because compiled code blocks it, is ended by its nanny."""
+_CLOSE_SECONDS = 10.0
+"""How long closing the pool waits until a worker has been ended: its machine may be gone."""
 _ENOUGH_NODES = 16
 """A worker with this many unreported nodes is not sent single ones: a message costs more than a tiny node."""
 _WRITE_SECONDS = 10.0
@@ -329,7 +331,7 @@ class Link:
         return self._unreported > 0
 
     async def kill(self, *, if_idle: bool = True) -> None:
-        """End the worker's process.
+        """End the worker's process, however long its machine takes to answer.
 
         Args:
             if_idle: False to leave it if its node finishes within a moment.
@@ -337,17 +339,26 @@ class Link:
         self._was_killed = True
         worker = asyncio.ensure_future(self._ask_to_end(if_idle=if_idle))
         _done, waiting = await asyncio.wait([worker], timeout=_KILL_SECONDS)
-        if waiting:
+        try:
+            if waiting and not await self._have_nanny_kill():
+                await worker
+        finally:
             worker.cancel()
-            await self._have_nanny_kill()
 
-    async def _have_nanny_kill(self) -> None:
+    async def kill_to_close(self) -> None:
+        """End the worker's process, unless its node finishes within a moment, or its machine does not answer for long."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.kill(if_idle=False), _CLOSE_SECONDS)
+
+    async def _have_nanny_kill(self) -> bool:
+        """Have the worker's nanny end its process; return whether there is a nanny that did."""
         nanny = self._blackboard.nanny if self._blackboard is not None else None
-        if nanny is not None:
-            async with remote(self._client, nanny) as connection:
-                call = connection.run(function=pickle.dumps(kill_worker), kwargs=pickle.dumps({"pid": self.pid}))
-                with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
-                    await asyncio.wait_for(call, _KILL_SECONDS)
+        with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
+            if nanny is not None:
+                async with remote(self._client, nanny) as connection:
+                    await connection.run(function=pickle.dumps(kill_worker), kwargs=pickle.dumps({"pid": self.pid}))
+                    return True
+        return False
 
     async def _ask_to_end(self, *, if_idle: bool) -> None:
         with suppress(OSError):  # it has ended
@@ -357,7 +368,7 @@ class Link:
     async def remove_blackboard(self) -> None:
         """Remove the blackboard of a worker that has ended, or ends now, without using its content."""
         if self._blackboard is not None:
-            await self._blackboard.read(partial(remote, self._client))
+            await self._blackboard.remove(partial(remote, self._client))
 
     def close(self) -> None:
         """End the stream: the worker then forgets all that the pool has there."""

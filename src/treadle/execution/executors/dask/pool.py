@@ -229,7 +229,7 @@ class DaskPool:
             self._closed()
 
     async def _close(self, busy: list[Link]) -> None:
-        await asyncio.gather(*(link.kill(if_idle=False) for link in busy), return_exceptions=True)
+        await asyncio.gather(*(link.kill_to_close() for link in busy), return_exceptions=True)
         for link in busy:
             link.tasks.release()  # no task of a killed worker ends
         for link in self._links:

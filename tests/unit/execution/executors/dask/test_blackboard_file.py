@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from treadle.execution.executors.dask.blackboard_file import last_nodes, make_blackboard, ran_in, take_blackboard
+from treadle.execution.executors.dask.blackboard_file import (
+    BlackboardReader,
+    last_nodes,
+    make_blackboard,
+    ran_in,
+    take_blackboard,
+)
 
 
 def test_what_a_dead_worker_did_last():
@@ -40,3 +47,19 @@ def test_files_of_processes_that_ended_are_removed():
     for board in (first, second):
         board.remove()
         board.remove()
+
+
+def test_a_nanny_on_a_slow_disk_is_waited_for(tmp_path, run_slowly, late):
+    """Without the content, the nodes that the worker had finished would run again, and another node could be blamed."""
+
+    class Nanny:
+        async def run(self, **_arguments):
+            await late(10)
+            return {"status": "OK", "result": b"content"}
+
+    @asynccontextmanager
+    async def connect(_address):
+        yield Nanny()
+
+    reader = BlackboardReader(str(tmp_path / "on another host"), "tcp://nanny")
+    assert run_slowly(reader.read(connect)) == b"content"

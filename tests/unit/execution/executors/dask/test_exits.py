@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from treadle.execution.executors.dask.exits import Exit, describe_exit_of, exit_in
+from treadle.execution.executors.dask.exits import Exit, ask_nanny, describe_exit_of, exit_in
 
 MEMORY = "distributed.nanny.memory - WARNING - Worker tcp://127.0.0.1:1 (pid=41) exceeded 95% memory budget. Restarting..."
 
@@ -35,3 +35,15 @@ def test_a_worker_that_used_too_much_memory():
     found = exit_in([MEMORY, "distributed.nanny - INFO - Worker process 41 was killed by signal 15"], 41)
     assert found.code == -15
     assert "its memory exceeded 95 % of the limit" in found.reason
+
+
+def test_a_nanny_that_is_slow(run_slowly, late):
+    """Its answer is waited for, and it is asked again, because it notices the end of the process late."""
+    answers = [(), (), ("Worker process 41 was killed by signal 9",)]
+
+    class Nanny:
+        async def get_logs(self):
+            await late(10)
+            return [("INFO", line) for line in answers.pop(0)]
+
+    assert run_slowly(ask_nanny(Nanny(), 41)) == Exit(-9)

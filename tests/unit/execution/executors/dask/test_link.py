@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from contextlib import asynccontextmanager
 
 import pytest
 
+from treadle.execution.executors.dask import link as links
+from treadle.execution.executors.dask.blackboard_file import BlackboardReader
 from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.link import Ended, Link
 
@@ -36,3 +39,32 @@ def test_a_message_that_cannot_be_read_ends_the_link(monkeypatch):
         asyncio.run(link.run(b"", ProjectCode("", b""), {}))
     assert seen == [Ended(None)]
     assert not stream.is_open
+
+
+@pytest.mark.parametrize("nanny", ["tcp://nanny", None])
+def test_a_worker_is_killed_when_its_machine_answers_again(monkeypatch, run_slowly, late, nanny):
+    """Its node has reached its timeout, and would keep the run waiting for ever."""
+    killed = []
+
+    class Slow:
+        def __init__(self, address):
+            self.address = address
+
+        async def treadle_kill(self, **_arguments):
+            await late(10)
+            await asyncio.sleep(0.1)
+            killed.append(self.address)
+
+        async def run(self, **_arguments):
+            await self.treadle_kill()
+
+    @asynccontextmanager
+    async def connect(_client, address):
+        yield Slow(address)
+
+    monkeypatch.setattr(links, "remote", connect)
+    monkeypatch.setattr(links, "KILL", "treadle_kill")
+    link = Link(None, "tcp://worker", 1, "pool", lambda *_: None)
+    link._blackboard = BlackboardReader("there", nanny)
+    run_slowly(link.kill())
+    assert killed == ["tcp://worker"] if nanny is None else nanny in killed
