@@ -88,13 +88,16 @@ class ForkSafeThread:
         return thread.native_id if thread is not None and thread.is_alive() else None
 
     def start(self) -> None:
-        """Start the thread.
+        """Start the thread; one that was stopped and has not ended yet is started again when it has.
 
         Raises:
             RuntimeError: the system allows no further thread.
         """
         with self._lock:
-            self._start()
+            if self.native_id is not None and self._ending.is_set():
+                self._restarts = True
+            else:
+                self._start()
             self._is_wanted = True
 
     def stop(self, seconds: float) -> bool:
@@ -183,7 +186,8 @@ class ForkSafeThread:
 _FORK_SECONDS = 3.0
 """How long a fork waits for a thread to end. Later it goes ahead, because the thread may be waiting for a database server."""
 
-_EXIT_SECONDS = 0.1
+_EXIT_SECONDS = 3.0
+"""How long a fork waits for the system's thread, which has nothing left to do, but may get no CPU."""
 
 _threads: WeakSet[ForkSafeThread] = WeakSet()
 

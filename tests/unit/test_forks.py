@@ -102,6 +102,45 @@ def test_a_thread_that_is_started_during_a_fork_is_not_started_twice():
     assert ended == begun
 
 
+def test_a_thread_that_is_started_while_it_still_ends():
+    """A second one, beside it, would do the same work; it is started when the first one has ended."""
+    begun, ending, may_end = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def work(asked_to_end):
+        begun.release()
+        asked_to_end.wait()
+        ending.set()
+        may_end.wait(20)
+
+    thread = ForkSafeThread(work, "own", lambda: None)
+    thread.start()
+    assert not thread.stop(0)
+    assert ending.wait(20)
+    thread.start()
+    assert begun.acquire(timeout=20)
+    assert not begun.acquire(blocking=False)
+    may_end.set()
+    assert begun.acquire(timeout=20)
+    assert thread.stop(20)
+
+
+def test_a_fork_waits_for_a_thread_that_gets_no_cpu(monkeypatch):
+    """Python would warn of a fork beside a thread whose work is over, but which the system has not ended yet."""
+    thread, looks, moments = (
+        ForkSafeThread(lambda ending: ending.wait(), "own", lambda: None),
+        iter([True, True, False]),
+        iter(range(9)),
+    )
+    thread.start()
+    monkeypatch.setattr(forks.time, "monotonic", lambda: 0.3 * next(moments))
+    monkeypatch.setattr(forks.os.path, "exists", lambda _path: next(looks))
+    thread.before_fork()
+    monkeypatch.undo()
+    assert list(looks) == []
+    thread.after_fork_in_parent()
+    assert thread.stop(20)
+
+
 def test_a_thread_goes_on_after_two_forks_at_once():
     """The second fork finds no thread, which the first one has ended; the thread is started again when both have ended."""
     thread = ForkSafeThread(lambda ending: ending.wait(), "own", lambda: None)

@@ -8,12 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 
 import pytest
 
 from treadle.cli import follow
 from treadle.cli.main import main
+from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import SessionState, SQLStore, live, live_writer
 from treadle.session import Session
@@ -319,6 +321,59 @@ def test_a_disk_that_is_full_during_the_run(make_project, freed):
         assert said[1].startswith("ERROR The record of session")
         assert "The run itself succeeded" in said[1]
         assert record.state is SessionState.LOST
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """An event: until it is set, the thread that writes the record while the run goes on waits for the store's file."""
+    monkeypatch.setattr(live, "START_SECONDS", 0.01)
+    monkeypatch.setattr(live, "STOP_SECONDS", 0.01)
+    answers, connect = threading.Event(), SQLStore._connect
+
+    def connect_late(store):
+        if threading.current_thread().name == "treadle-record":
+            assert answers.wait(60)
+        return connect(store)
+
+    monkeypatch.setattr(SQLStore, "_connect", connect_late)
+    yield answers
+    answers.set()
+
+
+def _recording_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "treadle-record"]
+
+
+def test_a_late_write_does_not_replace_the_final_record(make_project, slow_disk, caplog):
+    """What was to be written while the run went on, and had to wait for the disk until the session has closed, is not written."""
+    root = make_project()
+    _run_with([lambda: None, lambda: None], "sequential")
+    (late,) = _recording_threads()
+    slow_disk.set()
+    late.join(60)
+    assert not late.is_alive()
+    record = _newest(root)
+    assert (record.state, record.outcome) == (SessionState.FINISHED, Outcome.SUCCEEDED)
+    assert _outcomes(record) == [("count", Outcome.SUCCEEDED), ("scale", Outcome.SUCCEEDED)]
+    (warning,) = _warnings(caplog)
+    assert "The session store has not answered" in warning
+
+
+def test_the_record_is_written_again_after_a_save_that_gave_up(make_project, slow_disk, wait_until):
+    """A save that fails because the disk is slow does not end the record of the run that goes on."""
+    root = make_project()
+    nodes = iter(["count", "scale"])
+
+    def act(event):
+        if type(event).__name__ == "NodeFinished" and next(nodes) == "count":
+            with pytest.raises(StoreError, match="has not answered"):
+                session.save()
+            slow_disk.set()
+            wait_until(lambda: _newest(root) and _newest(root).runs[0].nodes, "the first node is recorded")
+
+    with Session.create() as session:
+        session.run(runner="sequential", observers=[act])
+    assert _newest(root).state is SessionState.FINISHED
 
 
 def test_a_store_with_its_own_save_gets_whole_records(make_project, caplog):

@@ -109,9 +109,7 @@ class LiveRecord:
             recorder: the observer of the run.
             problem: why the store cannot be written to at present, if that is known: then the run does not wait for it.
         """
-        if not self._thread.stop(STOP_SECONDS):  # of an earlier run; it would write some seconds later
-            self._warn(f"The session store has not answered for {STOP_SECONDS:.0f} s.")
-            return
+        has_ended = self._thread.stop(STOP_SECONDS)  # of an earlier run; it would write some seconds later
         run = self._run = _CurrentRun(recorder, threading.Event())
         self._next_try = 0.0
         if problem is not None:
@@ -122,7 +120,7 @@ class LiveRecord:
         except RuntimeError as exc:  # the system allows no further thread
             self._warn(exc)
             return
-        if not run.is_settled.wait(START_SECONDS):
+        if not has_ended or not run.is_settled.wait(START_SECONDS):
             self._warn(f"The session store has not answered for {START_SECONDS:.0f} s.")
 
     def end_run(self, run: RunRecord) -> None:
@@ -141,6 +139,7 @@ class LiveRecord:
             StoreError: it could not be written.
         """
         if not self._thread.stop(STOP_SECONDS):
+            self._thread.start()  # when it has ended
             msg = (
                 f"The record of session {self._session_id} cannot be saved: its store has not answered for {STOP_SECONDS:.0f} s."
             )
@@ -153,8 +152,9 @@ class LiveRecord:
 
     def stop(self) -> None:
         """End the thread, so that the caller can save the whole record."""
-        if not self._thread.stop(STOP_SECONDS):  # it is waiting for a server that does not answer
-            self._writer.forget()
+        if not self._thread.stop(STOP_SECONDS):  # it is waiting for a server that does not answer, or a slow disk
+            self._writer.abandon()
+            self._has_warned = True  # what it could not write is saved by the caller
 
     # --- in the thread ---------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The connection over which the record of a running session is written.
 
-It stays open between writes, and is opened again after an error. State: the connection.
+It stays open between writes, and is opened again after an error. State: the connection, and whether writing has ended.
 Neighbours: `live.py` uses a writer in its thread, `session_rows.py` writes the rows.
 """
 
@@ -38,6 +38,7 @@ class LiveWriter:
         self._connect = connect
         self._disconnect = disconnect
         self._connection: StoreConnection | None = None
+        self._is_abandoned = False
 
     @property
     def needs_whole(self) -> bool:
@@ -59,7 +60,7 @@ class LiveWriter:
                 self._connection = self._connect()
             connection = self._connection
             with store_errors("written", connection.database):
-                retry_while_locked(BUSY_TIMEOUT, lambda: self._rows.write(connection, parts, is_whole=is_whole))
+                retry_while_locked(BUSY_TIMEOUT, lambda: self._write(connection, parts, is_whole=is_whole))
         except RowsGoneError:
             self._reset()
             msg = "Rows of this session that were written before are no longer in the session store, or the store was replaced."
@@ -67,6 +68,19 @@ class LiveWriter:
         except BaseException:
             self._reset()
             raise
+
+    def _write(self, connection: StoreConnection, parts: RecordParts, *, is_whole: bool) -> None:
+        self._rows.write(connection, parts, is_whole=is_whole, before_commit=self._check)
+
+    def _check(self) -> None:
+        if self._is_abandoned:
+            msg = "The record of this session is saved by another thread."
+            raise StoreError(msg)
+
+    def abandon(self) -> None:
+        """Write nothing more: the caller saves the whole record, which a write that is still waiting must not replace."""
+        self._is_abandoned = True
+        self.forget()
 
     def forget(self) -> None:
         """Assume nothing about the rows in the database, because another thread or process may be writing them."""

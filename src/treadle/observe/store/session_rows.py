@@ -66,13 +66,21 @@ class SessionRows:
         """Assume nothing about the rows in the database; the next write has to be complete."""
         self._stored = None
 
-    def write(self, connection: StoreConnection, parts: RecordParts, *, is_whole: bool) -> None:
+    def write(
+        self,
+        connection: StoreConnection,
+        parts: RecordParts,
+        *,
+        is_whole: bool,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> None:
         """Write the parts that differ from what is in the database, in one transaction.
 
         Args:
             connection: without a transaction.
             parts: parts of the record.
             is_whole: these are all parts of the record as it is now, so other rows are deleted.
+            before_commit: raises if the parts must not be written any more.
 
         Raises:
             RowsGoneError: the parts are not the whole record, and it is not known which other rows are in the database, or rows
@@ -97,6 +105,7 @@ class SessionRows:
                 for change in reversed(changes):
                     _delete(connection, change)
                 self._write_successes(connection, known or RecordParts(), parts)
+                before_commit()
                 is_committing = True
         except BaseException as exc:
             if is_committing or isinstance(exc, RowsGoneError):  # otherwise it was rolled back
