@@ -13,6 +13,7 @@ import os
 import shlex
 import time
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -99,7 +100,7 @@ class Notebook:
             self._say(f"{exc}\nCorrect the error, then load the project with %reload_treadle.")
 
     def _reload(self, line: str) -> None:
-        from treadle.config.params import parse_params
+        from treadle.config.params import merge_params, parse_params
         from treadle.project import bootstrap_project, configured_project
         from treadle.project.logging import configure_logging
         from treadle.session import Session
@@ -114,7 +115,7 @@ class Notebook:
         session: Session = session_class.create(
             project.project_path,
             env=given.env,
-            extra_params=parse_params(given.params) if given.params else None,
+            extra_params=reduce(merge_params, map(parse_params, given.params), {}) or None,
             conf_source=given.conf_source,
             command=f"%reload_treadle {line}".strip(),
         )
@@ -262,9 +263,13 @@ def _arguments(line: str) -> argparse.Namespace:
     parser = _MagicParser(prog="%reload_treadle", add_help=False, allow_abbrev=False)
     parser.add_argument("path", nargs="?")
     parser.add_argument("--env", "-e")
-    parser.add_argument("--params")
+    parser.add_argument("--params", action="append", default=[])
     parser.add_argument("--conf-source")
-    return parser.parse_args(shlex.split(line))
+    try:
+        words = shlex.split(line)
+    except ValueError as exc:  # an unclosed quote
+        parser.error(f"{exc} in {line.strip()}")
+    return parser.parse_args(words)
 
 
 def _without_traceback(do: Callable[[str], Any], line: str) -> None:

@@ -131,7 +131,7 @@ def test_reload_takes_flags_and_changed_code(project):
         project / "notebooks",
         "%load_ext treadle.ipython\n%reload_treadle --env prod",
         "print(session.run()['more'])",
-        f"{change}\n%reload_treadle --params by=5,new.deep=x",
+        f"{change}\n%reload_treadle --params by=5 --params new.deep=x",
         "print(session.run()['more'], context.params['new'])",
         "%reload_treadle .. --env=prod --conf-source conf\nprint(context.params, context.env)",
     )
@@ -146,6 +146,7 @@ WRONG = {
     "%reload_treadle --env pord": "Did you mean 'prod'?",
     "%reload_treadle --params by": "has no '='",
     "%reload_treadle --colour red": "unrecognized arguments",
+    "%reload_treadle 'my project": "No closing quotation",
     "%load_node gorw": "Did you mean 'grow'?",
 }
 

@@ -174,6 +174,9 @@ def run(  # noqa: PLR0913 - one argument per flag
     from treadle.cli.display import change_levels, run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
 
+    if as_json and not dry_run:
+        message = "--json needs --dry-run. The record of a run as JSON: treadle sessions show ID --json."
+        raise click.UsageError(message)
     _import_sessions()
     project_path = enter_any_project(context)
     given = join_params(params)

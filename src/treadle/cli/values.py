@@ -22,10 +22,14 @@ def names(value: object) -> tuple[str, ...]:
         The names.
 
     Raises:
-        click.BadParameter: the value is neither.
+        click.BadParameter: the value is neither, or a string without any name, such as that of a variable that is not set.
     """
     if isinstance(value, str):
-        return tuple(_split(value))
+        found = tuple(_split(value))
+        if not found:
+            message = f"{value!r} has no name. Give at least one, or omit the flag."
+            raise click.BadParameter(message)
+        return found
     if not isinstance(value, Iterable):
         message = f"{value!r} is not a list of names."
         raise click.BadParameter(message)
@@ -44,7 +48,10 @@ def counts(value: object) -> tuple[int, ...]:
     Raises:
         click.BadParameter: one of them is not a positive integer.
     """
-    found = names([str(each) for each in value] if isinstance(value, (list, tuple)) else value)
+    if isinstance(value, str):
+        found = tuple(_split(value))
+    else:
+        found = names([str(each) for each in value] if isinstance(value, (list, tuple)) else value)
     if not found or not all(each.isdecimal() and int(each) > 0 for each in found):
         message = f"{value!r} is not a list of positive integers, such as 1,2,4."
         raise click.BadParameter(message)

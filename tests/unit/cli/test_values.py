@@ -14,7 +14,7 @@ from treadle.errors import ConfigError
     [
         ("a", ("a",)),
         ("a,b , c", ("a", "b", "c")),
-        ("", ()),
+        ([], ()),
         (",a,,", ("a",)),
         ("fit([table,model]) -> [score,loss],plot", ("fit([table,model]) -> [score,loss]", "plot")),
         ("odd),b", ("odd)", "b")),
@@ -43,7 +43,15 @@ def test_load_versions():
 
 @pytest.mark.parametrize(
     ("read", "value"),
-    [(load_versions, "model"), (load_versions, ":1"), (names, 5), (params, 5), (load_versions, {"m": 5}), (names, [5])],
+    [
+        (load_versions, "model"),
+        (load_versions, ":1"),
+        (names, 5),
+        (params, 5),
+        (load_versions, {"m": 5}),
+        (names, [5]),
+        (names, " , "),
+    ],
 )
 def test_values_of_another_form_are_refused(read, value):
     """A value that is not of the flag's form is wrong usage, and the message shows it."""
