@@ -6,7 +6,6 @@ State: none. Neighbours: `treadle.observe.export` converts records; `sessions.py
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def export_session(context: click.Context, session_id: str, *, name: str, output
         return
     content = export(record, name)
     if output == _STDOUT:
-        sys.stdout.buffer.write(content)
+        click.echo(content, nl=False)
         return
     if output is not None:
         file = Path(output)

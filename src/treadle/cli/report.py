@@ -5,7 +5,6 @@ State: none. Neighbours: `treadle.session.reporting` makes the report; `run.py` 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ def report(
         raise click.UsageError("--open needs a file, so it does not go together with --output -.", context)
     made = report_of(open_store(context), wanted, before)
     if output == _STDOUT:
-        sys.stdout.buffer.write(made.html().encode())
+        click.echo(made.html().encode(), nl=False)
         return
     file = output or (folder / FOLDER if store is None else folder) / file_name(made)
     path = made.save(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,18 @@ def test_a_report_is_written_to_standard_output(project, capsysbinary):
     assert page.rstrip().endswith(b"</html>")
     assert not (project / "-").exists()
     assert main(["report", "--output", "-", "--open"]) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [["report"], ["sessions", "export", "2", "--format", "json"]])
+def test_a_page_for_which_standard_output_has_no_room(project, monkeypatch, capsys, words):
+    """One line and exit code 1, also for output that is longer than the buffer of the stream."""
+    assert main(["run", "--quiet"]) == 0
+    with Path("/dev/full").open("w", encoding="utf-8", buffering=16) as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main([*words, "--output", "-"]) == 1
+        monkeypatch.undo()
+    assert capsys.readouterr().err == "Error: Standard output cannot be written: No space left on device.\n"
 
 
 def test_errors_say_what_to_do(project, capsys, tmp_path):
