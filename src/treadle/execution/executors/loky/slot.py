@@ -182,7 +182,8 @@ class Slot:
             if not has_ended and process.is_alive():
                 _logger.warning(
                     "worker-%d (pid %s) did not exit within %g s and was killed. Probably a node left a thread running; stop it "
-                    "in the node, or make it a daemon thread.",
+                    "in the node, or make it a daemon thread. Or what runs when the process exits takes that long, for example "
+                    "because the disk is slow.",
                     self.number,
                     process.pid,
                     STOP_SECONDS,
