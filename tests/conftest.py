@@ -114,9 +114,9 @@ def parallel_runner(start_method):
 
 @pytest.fixture(scope="session")
 def wait_until():
-    """`wait_until(predicate, what)`: poll until the predicate is true; fail after 20 seconds."""
+    """`wait_until(predicate, what)`: poll until the predicate is true; fail after 60 seconds."""
 
-    def wait(predicate, what, seconds=20.0):
+    def wait(predicate, what, seconds=60.0):
         deadline = time.monotonic() + seconds
         tick = threading.Event()
         while not (found := predicate()):

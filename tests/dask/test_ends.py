@@ -184,13 +184,16 @@ def test_a_timeout_frees_the_worker(client, tmp_path):
     """The node's process is ended, although compiled code blocks its event loop, and the nanny starts another one."""
     folder = str(tmp_path)
 
-    def hold():
-        Path(folder, "pid").write_text(str(os.getpid()))
+    def note():
+        return Path(folder, "pid").write_text(str(os.getpid()))
+
+    def hold(_noted):
         return sum(range(10**12))  # lets no other thread run
 
-    held = node(hold, None, "a", name="hold", policy=NodePolicy(timeout=0.5))
-    with DaskRunner(client=client) as runner, pytest.raises(NodeTimeoutError, match="hold"):
-        runner.run(Pipeline([held]), Catalog())
+    noted = node(note, None, "noted", name="note")  # before the node with the limit, which it could reach on a slow disk
+    held = node(hold, "noted", "a", name="hold", policy=NodePolicy(timeout=0.5))
+    with DaskRunner(client=client, max_workers=1) as runner, pytest.raises(NodeTimeoutError, match="hold"):
+        runner.run(Pipeline([noted, held]), Catalog())
     wait_for(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
     client.wait_for_workers(2, timeout=DEADLINE)
 

@@ -113,7 +113,7 @@ def test_closing_it_in_a_forked_child_frees_nothing_of_the_parent():
         runner.run(SMALL, Catalog(), past_runs=lambda: [LONG])
         child = multiprocessing.get_context("fork").Process(target=close, args=(runner,))
         child.start()
-        child.join(20)
+        child.join(60)
     assert child.exitcode == 0
 
 

@@ -95,7 +95,7 @@ def test_an_exception_whose_own_code_exits(any_runner, method):
 def test_a_library_that_another_node_is_importing(tmp_path, monkeypatch):
     """A module of which only the first lines have run has no names yet; values of other kinds are handed on meanwhile."""
     (tmp_path / "numpy.py").write_text(
-        "import threading\nimporting, go_on = threading.Event(), threading.Event()\nimporting.set()\ngo_on.wait(20)\n"
+        "import threading\nimporting, go_on = threading.Event(), threading.Event()\nimporting.set()\ngo_on.wait(60)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ("numpy", "pandas")}
@@ -104,8 +104,8 @@ def test_a_library_that_another_node_is_importing(tmp_path, monkeypatch):
     begun, taken = threading.Event(), threading.Event()
 
     def make(_start):
-        begun.wait(20)
-        sys.modules["numpy"].importing.wait(20)
+        begun.wait(60)
+        sys.modules["numpy"].importing.wait(60)
         return {"plain": [1]}
 
     def take(value, _other=None):
@@ -117,7 +117,7 @@ def test_a_library_that_another_node_is_importing(tmp_path, monkeypatch):
         while not hasattr(sys.modules.get("numpy"), "importing"):
             threading.Event().wait(0.001)
         begun.set()
-        assert taken.wait(20)
+        assert taken.wait(60)
         sys.modules["numpy"].go_on.set()
         return "done"
 

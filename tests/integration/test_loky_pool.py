@@ -305,7 +305,7 @@ def test_the_fork_server_takes_signals(fresh):
     process = multiprocessing.get_context("forkserver").Process(target=signal.pause)
     process.start()
     process.terminate()
-    process.join(10)
+    process.join(60)
     assert process.exitcode == -signal.SIGTERM
 
 

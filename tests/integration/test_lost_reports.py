@@ -261,14 +261,14 @@ def test_a_thread_begins_no_node_after_the_last_reports_of_an_interrupted_run(mo
     run_job, report, wait = threads._run_job, RunLoop.report_interrupted, ThreadPool.wait
 
     def run_late(*arguments):
-        assert reported.wait(10)
+        assert reported.wait(60)
         run_job(*arguments)
         ended.set()
 
     def report_and_let_it_run(loop):
         report(loop)
         reported.set()
-        assert ended.wait(10)
+        assert ended.wait(60)
 
     def interrupt_once(pool, timeout=None):
         if pool._run.submitted and not interrupted.is_set():

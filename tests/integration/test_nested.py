@@ -73,7 +73,7 @@ def test_a_child_that_the_application_forks_during_a_run(any_runner, tmp_path):
         warnings.simplefilter("ignore")  # about forks beside threads
         child = multiprocessing.get_context("fork").Process(target=_run_and_exit, args=(any_runner,))
         child.start()
-    child.join(40)
+    child.join(60)
     code = child.exitcode
     if code is None:
         child.kill()

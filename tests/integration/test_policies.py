@@ -144,13 +144,14 @@ def test_a_worker_is_ended_at_the_limit(parallel_runner, rules, hooks, marks, tm
             *(node(rules.where, "folder", f"pid{number}", name=f"n{number}") for number in range(8)),
         ]
 
-    run = Run(parallel_runner, nodes(retries=1), data, hooks=hooks)
+    run = Run(parallel_runner, nodes(retries=20), data, hooks=hooks)
     assert run.error is None
     assert run.result["end"] == "at last"
-    assert run.of(NodeFailed, "node", "attempt", "final") == [("hang", 1, False)]
+    late = run.of(NodeFailed, "node", "attempt", "final")  # on a busy machine, an attempt that does not hang may be late, too
+    assert late == [("hang", attempt, False) for attempt in range(1, max(2, len(late) + 1))]
     assert run.of(WorkerLost) == []
     assert len(run.of(WorkerStarted)) >= 2
-    assert (marks("error hang NodeTimeoutError"), marks("after hang")) == (1, 1)
+    assert (marks("error hang NodeTimeoutError"), marks("after hang")) == (len(late), 1)
     assert sum(marks(f"after n{number}") for number in range(8)) == 8
     (tmp_path / "hang").unlink()
     run = Run(parallel_runner, nodes(on_failure="continue"), data)

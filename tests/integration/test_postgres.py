@@ -191,6 +191,7 @@ def test_a_server_that_disappears_during_the_run(url, make_loom, in_project, mon
     for name in ("INTERVAL_SECONDS", "RETRY_SECONDS"):
         monkeypatch.setattr(live, name, 0.02)
     monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(live, "START_SECONDS", 60.0)  # a server that is slow has not disappeared
     server = make_url(url)
     proxy = Proxy(server.host, server.port)
     root = make_loom()

@@ -241,9 +241,10 @@ POLICIES = """
 defaults: {on_failure: stop}
 tags:
   sides: {retries: 1}
+  hanging: {timeout: 1s}
 nodes:
   make_left: {run_in: main}
-  bad: {retries: 1, timeout: 1s}
+  bad: {retries: 1}
 """
 
 

@@ -24,11 +24,11 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_forked_child(kind):
     def hold():
         with lock:
             held.set()
-            release.wait(20)
+            release.wait(60)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(20)
+    held.wait(60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about forks beside threads
         child = os.fork()
@@ -53,7 +53,7 @@ def test_a_thread_that_ends_before_a_fork():
 
     thread = ForkSafeThread(work, "own", lambda: log.append("forgotten"))
     thread.start()
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=60)
     assert fork_safe_threads() == {thread.native_id}
     assert other_thread() == other
     with warnings.catch_warnings():
@@ -65,8 +65,8 @@ def test_a_thread_that_ends_before_a_fork():
     if child == 0:
         os._exit(0 if log == ["begin", "end", "forgotten"] and thread.native_id is None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert begun.acquire(timeout=20)
-    assert thread.stop(20)
+    assert begun.acquire(timeout=60)
+    assert thread.stop(60)
     assert log == ["begin", "end", "begin", "end"]
     assert fork_safe_threads() == set()
     assert os.waitstatus_to_exitcode(_forked(log)) == 0
@@ -77,7 +77,7 @@ def test_a_thread_that_is_stopped_during_a_fork_is_not_started_again():
     thread = ForkSafeThread(lambda ending: ending.wait(), "own", lambda: None)
     thread.start()
     thread.before_fork()
-    assert thread.stop(20)
+    assert thread.stop(60)
     thread.after_fork_in_parent()
     assert thread.native_id is None
 
@@ -94,10 +94,10 @@ def test_a_thread_that_is_started_during_a_fork_is_not_started_twice():
     thread = ForkSafeThread(work, "own", lambda: None)
     thread.start()
     thread.before_fork()
-    assert thread.stop(20)
+    assert thread.stop(60)
     thread.start()
     thread.after_fork_in_parent()
-    assert thread.stop(20)
+    assert thread.stop(60)
     assert len(begun) == 2
     assert ended == begun
 
@@ -110,18 +110,18 @@ def test_a_thread_that_is_started_while_it_still_ends():
         begun.release()
         asked_to_end.wait()
         ending.set()
-        may_end.wait(20)
+        may_end.wait(60)
 
     thread = ForkSafeThread(work, "own", lambda: None)
     thread.start()
     assert not thread.stop(0)
-    assert ending.wait(20)
+    assert ending.wait(60)
     thread.start()
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=60)
     assert not begun.acquire(blocking=False)
     may_end.set()
-    assert begun.acquire(timeout=20)
-    assert thread.stop(20)
+    assert begun.acquire(timeout=60)
+    assert thread.stop(60)
 
 
 def test_a_fork_waits_for_a_thread_that_gets_no_cpu(monkeypatch):
@@ -138,7 +138,7 @@ def test_a_fork_waits_for_a_thread_that_gets_no_cpu(monkeypatch):
     monkeypatch.undo()
     assert list(looks) == []
     thread.after_fork_in_parent()
-    assert thread.stop(20)
+    assert thread.stop(60)
 
 
 def test_a_thread_goes_on_after_two_forks_at_once():
@@ -151,7 +151,7 @@ def test_a_thread_goes_on_after_two_forks_at_once():
     assert thread.native_id is None
     thread.after_fork_in_parent()
     assert thread.native_id is not None
-    assert thread.stop(20)
+    assert thread.stop(60)
 
 
 @pytest.fixture
@@ -162,12 +162,12 @@ def late_thread(monkeypatch):
 
     def work(ending):
         begun.release()
-        answers.wait(20)
+        answers.wait(60)
         ending.wait()
 
     thread = ForkSafeThread(work, "own", lambda: None)
     thread.start()
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=60)
     thread.before_fork()
     thread.after_fork_in_parent()
     return thread, begun, answers
@@ -177,8 +177,8 @@ def test_a_thread_that_a_fork_did_not_wait_for_is_started_again_when_it_ends(lat
     """Once, and not after it was stopped."""
     thread, begun, answers = late_thread
     answers.set()
-    assert begun.acquire(timeout=20)
-    assert thread.stop(20)
+    assert begun.acquire(timeout=60)
+    assert thread.stop(60)
     assert not begun.acquire(blocking=False)
 
 
@@ -191,7 +191,7 @@ def test_a_thread_that_a_fork_did_not_wait_for_is_not_started_again_after_a_stop
     assert thread.native_id is None
     thread.after_fork_in_parent()
     assert thread.native_id is not None
-    assert thread.stop(20)
+    assert thread.stop(60)
     assert thread.native_id is None
 
 
@@ -212,7 +212,7 @@ def test_several_forks_end_a_thread_once():
             thread.after_fork_in_parent()
         assert len(begun) == 1
     assert thread.native_id is not None
-    assert thread.stop(20)
+    assert thread.stop(60)
     assert len(begun) == 2
 
 

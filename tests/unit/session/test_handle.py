@@ -270,7 +270,7 @@ def test_a_forked_child_runs_what_it_submits_itself():
     if child == 0:
         own = RunHandle("own", ran.append)
         queue.put(own)
-        ended = own.wait(20)
+        ended = own.wait(60)
         refused = []
         for ask in (inherited[0].result, inherited[1].wait, inherited[1].cancel):
             try:

@@ -194,8 +194,9 @@ def test_a_session_that_is_not_closed_is_lost(make_project):
 
 @pytest.fixture
 def hurried(monkeypatch):
-    """Failed writes are tried again at once."""
-    monkeypatch.setattr(live_writer, "BUSY_TIMEOUT", 0.05)
+    """Failed writes are tried again at once; one that takes long, because the disk is slow, does not count as failed."""
+    for module, name in ((live, "START_SECONDS"), (live, "STOP_SECONDS"), (live_writer, "BUSY_TIMEOUT")):
+        monkeypatch.setattr(module, name, DEADLINE)
     monkeypatch.setattr(live, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(live, "INTERVAL_SECONDS", 0.02)
@@ -220,8 +221,9 @@ def _run_with(actions, runner):
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("way", ["sequential", "thread"])
-def test_a_store_that_is_locked_during_the_run(make_project, caplog, wait_until, way):
+def test_a_store_that_is_locked_during_the_run(make_project, caplog, wait_until, way, monkeypatch):
     """The run goes on with one warning; when the lock is gone, everything is recorded, while the run still goes on."""
+    monkeypatch.setattr(live_writer, "BUSY_TIMEOUT", 0.05)
     root = make_project()
     file = root / ".treadle" / "sessions.db"
     seen = []
@@ -284,6 +286,7 @@ from treadle.project import bootstrap_project
 
 live.RETRY_SECONDS = live.INTERVAL_SECONDS = 0.02
 live.HEARTBEAT_SECONDS = 0.1
+live.START_SECONDS = live.STOP_SECONDS = 60.0  # a slow disk is not a full one
 logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
 warned = __import__("threading").Event()
 logging.getLogger(live.__name__).addFilter(lambda record: warned.set() or True)
@@ -439,9 +442,10 @@ PROCESSES = 8
 AT_ONCE = """
 import os, sys, traceback
 from treadle import Session
-from treadle.observe.store import live_writer, migrations  # once, for all children
+from treadle.observe.store import live, live_writer, migrations  # once, for all children
 from treadle.project import bootstrap_project
 
+live_writer.BUSY_TIMEOUT = live.START_SECONDS = live.STOP_SECONDS = 60.0  # so many writers may wait for a slow disk
 bootstrap_project(".")
 released, release = os.pipe()
 children = []

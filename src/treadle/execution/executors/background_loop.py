@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 0.01
 """How long a node may take before the background thread runs the loop."""
 
-GRACE_SECONDS = 2.0
-"""How long to wait for the background thread after the run was interrupted."""
+GRACE_SECONDS = 5.0
+"""How long to wait for the background thread after the run was interrupted: an observer in it may write to a slow disk."""
 
 
 class BackgroundLoop:

@@ -27,7 +27,7 @@ def begun(executor, function, **options):
 def facts_until_finished(executor):
     seen = []
     while not seen or seen[-1] is not Finished:
-        seen += [type(fact) for event in executor.wait(10) if (fact := getattr(event, "fact", None)) is not None]
+        seen += [type(fact) for event in executor.wait(60) if (fact := getattr(event, "fact", None)) is not None]
     return seen
 
 
@@ -49,12 +49,12 @@ def test_the_node_of_a_thread_is_known_if_starts_are_not_reported():
 
     def waits():
         inside.set()
-        return goes_on.wait(10)
+        return goes_on.wait(60)
 
     executor = thread_executor(1)
     begun(executor, waits, reports_starts=False)
     executor.submit(RunJob(1, (0,), (), (), ()))
-    assert inside.wait(10)
+    assert inside.wait(60)
     assert executor.running()[1].node == 0
     goes_on.set()
     facts_until_finished(executor)

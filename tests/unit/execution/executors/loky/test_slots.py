@@ -69,9 +69,9 @@ def test_the_reports_of_a_wait_count_as_handed_over_once_the_next_one_begins():
             return [(slot.reported, slot.handed_over) for slot in pool.slots.values()]
 
         workers[1].send("first")
-        assert (pool.wait(10), counts()) == (["first"], [(1, 0), (0, 0)])
+        assert (pool.wait(30), counts()) == (["first"], [(1, 0), (0, 0)])
         workers[2].send("second")
-        assert (pool.wait(10), counts()) == (["second"], [(1, 1), (1, 0)])
+        assert (pool.wait(30), counts()) == (["second"], [(1, 1), (1, 0)])
         assert (pool.wait(0), counts()) == ([], [(1, 1), (1, 1)])
     finally:
         for number, slot in pool.slots.items():

@@ -11,8 +11,9 @@ def touching(name):
     return update_wrapper(partial(nodes.touch, name=name), nodes.touch)
 
 
-def failing(func, between="summed"):
-    return pipeline([node(nodes.plus, ["source", "source"], between, name="first"), node(func, between, "never", name="bad")])
+def failing(func, between="summed", tags=()):
+    first = node(nodes.plus, ["source", "source"], between, name="first")
+    return pipeline([first, node(func, between, "never", name="bad", tags=tags)])
 
 
 def register_pipelines():
@@ -70,7 +71,7 @@ def register_pipelines():
         "kill": failing(nodes.kill),
         "leave": failing(nodes.leave),
         "stubborn": failing(nodes.be_stubborn),
-        "hang": failing(nodes.hang, between="joined"),
+        "hang": failing(nodes.hang, between="joined", tags="hanging"),
         "absent": pipeline([node(list, "absent", "never", name="wants_absent")]),
         "aloud": pipeline([node(nodes.speak, ["source", "params:login"], "said", name="speak")]),
         "where": pipeline([node(nodes.process, "source", "pid", name="where")]),
