@@ -1,4 +1,4 @@
-"""Errors if Kedro is not installed, or its version is not supported."""
+"""Errors if Kedro is not installed, or its version is not supported; the names of the runners."""
 
 from __future__ import annotations
 
@@ -60,3 +60,11 @@ def test_the_error_of_an_unknown_runner_names_one_to_use():
         _ = treadle.kedro.ThreadRunner
     with pytest.raises(AttributeError, match=r"are treadle\.kedro\.AutoRunner, ParallelRunner and DaskRunner"):
         _ = treadle.kedro.ParalelRunner
+
+
+@pytest.mark.parametrize("name", ["ParallelRunner", "AutoRunner", "DaskRunner"])
+def test_a_runner_is_shown_by_the_name_to_use(name):
+    """What logs and Kedro's run parameters say of a runner is the name that `--runner` takes."""
+    pytest.importorskip("kedro")
+    pytest.importorskip("distributed")
+    assert repr(getattr(treadle.kedro, name)(max_workers=2)).startswith(f"treadle.kedro.{name}(max_workers=2")

@@ -66,6 +66,9 @@ class KedroAutoEngine(AutoRunner):
             runner.use(self._project, self._plan)
         return runner
 
+    def __repr__(self) -> str:
+        return f"AutoRunner(max_workers={self.max_workers})"
+
 
 class KedroDaskEngine(DaskRunner):
     """Treadle's dask runner, whose workers are set up for a Kedro project."""
@@ -73,6 +76,9 @@ class KedroDaskEngine(DaskRunner):
     def use(self, project: KedroProject, plan: Plan) -> None:  # noqa: ARG002 - every worker of the cluster may be used
         """Set the project of the next run's workers."""
         self._project = project
+
+    def __repr__(self) -> str:
+        return f"DaskRunner(max_workers={self.max_workers})"
 
 
 def _max_parallel_nodes(plan: Plan) -> int:
