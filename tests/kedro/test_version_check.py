@@ -68,3 +68,11 @@ def test_a_runner_is_shown_by_the_name_to_use(name):
     pytest.importorskip("kedro")
     pytest.importorskip("distributed")
     assert repr(getattr(treadle.kedro, name)(max_workers=2)).startswith(f"treadle.kedro.{name}(max_workers=2")
+
+
+@pytest.mark.parametrize("name", ["ParallelRunner", "AutoRunner"])
+def test_a_flag_of_a_runner_is_true_or_false(name):
+    """`--runner-params=skip_unchanged=flase` is an error, and skips nothing."""
+    pytest.importorskip("kedro")
+    with pytest.raises(treadle.RunnerError, match="skip_unchanged is 'flase': give true or false"):
+        getattr(treadle.kedro, name)(skip_unchanged="flase")

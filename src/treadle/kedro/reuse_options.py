@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from treadle.execution.runners.arguments import checked_flag
+
 
 @dataclass(frozen=True, slots=True)
 class ReuseOptions:
@@ -12,10 +14,17 @@ class ReuseOptions:
     Attributes:
         resume: the session to resume, or "last"; None for none.
         skip_unchanged: whether nodes that are up to date are skipped.
+
+    Raises:
+        RunnerError: `skip_unchanged` is neither true nor false.
     """
 
     resume: str | None = None
     skip_unchanged: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the value, which can be any text on the command line."""
+        checked_flag("skip_unchanged", self.skip_unchanged)
 
     @property
     def skips(self) -> bool:

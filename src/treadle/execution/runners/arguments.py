@@ -95,6 +95,22 @@ def checked_workers(max_workers: Any) -> int:
     return max_workers
 
 
+def checked_flag(name: str, value: Any) -> bool:
+    """Read an argument that is true or false.
+
+    Args:
+        name: the name of the argument.
+        value: its value, which can be any text on the command line.
+
+    Raises:
+        RunnerError: it is neither.
+    """
+    if value not in (True, False):  # also 1 and 0
+        msg = f"{name} is {value!r}: give true or false."
+        raise RunnerError(msg, name=name)
+    return bool(value)
+
+
 def checked_resources(resources: Mapping[str, Amount] | None) -> dict[str, int]:
     """Read a runner's `resources`.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
 from treadle.execution.processes.interrupts import interrupts_deferred
-from treadle.execution.runners.arguments import refuse_at_exit
+from treadle.execution.runners.arguments import checked_flag, refuse_at_exit
 from treadle.execution.runners.runner import Runner
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class DaskRunner(Runner):
         super().__init__(max_workers or 1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
         self._address, self._client, self._cluster = address, client, cluster
         self._limit, self._worker_timeout = max_workers, float(worker_timeout)
-        self._shared_file_system = shared_file_system
+        self._shared_file_system = None if shared_file_system is None else checked_flag("shared_file_system", shared_file_system)
         self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None
         self._modules: set[str] = set()

@@ -24,6 +24,7 @@ from treadle.execution.runners.arguments import (
     check_arguments,
     check_run_options,
     checked_failure_policy,
+    checked_flag,
     checked_resources,
     checked_seed,
 )
@@ -81,7 +82,7 @@ class Runner(ABC):
         seed: int | None = None,
     ) -> None:
         self.max_workers = max_workers
-        self.is_async = is_async
+        self.is_async = checked_flag("is_async", is_async)
         self.resources = checked_resources(resources) or None
         self._failure_policy = checked_failure_policy(on_failure)
         self.seed = checked_seed(seed)

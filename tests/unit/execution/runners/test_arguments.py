@@ -20,6 +20,9 @@ def test_runners_accept_limits_and_a_failure_policy(kind):
         kind(resources=3)
     with pytest.raises(RunnerError, match=r"on_failure is 'ignore': give 'stop' or 'continue'"):
         kind(on_failure="ignore")
+    assert (kind(is_async=True).is_async, kind(is_async=0).is_async) == (True, False)
+    with pytest.raises(RunnerError, match=r"is_async is 'flase': give true or false"):
+        kind(is_async="flase")
 
 
 @pytest.mark.parametrize(("given", "read"), [(None, None), (0, 0), (5_000_000, 5_000_000), ("4GB", 4 * 10**9), ("1 GiB", 2**30)])
