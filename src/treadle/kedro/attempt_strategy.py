@@ -23,7 +23,7 @@ from treadle.hooks.registered import CATALOG_HOOKS
 from treadle.kedro.process_catalog import Unsaved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import pluggy
@@ -123,16 +123,19 @@ class KedroAttemptStrategy:
         self._call_hooks(steps, "after_node_run", node=node, **self._hook_arguments(inputs), outputs=outputs)
         if outputs and inspect.isgeneratorfunction(node.func):
             with self._span_of(node):
-                self._save_chunks(node, inputs, outputs, steps, store_value)
+                unsaved = self._save_chunks(node, inputs, outputs, steps, store_value)
         else:
             # Saving is the peak of memory use, so the inputs are released first, and each output once it is saved.
             # The hooks' own dictionaries are not modified, because a hook may have kept them.
             inputs, outputs = {}, dict(outputs)
             self._catalog.remove_values()
+            unsaved = [name for name in node.outputs if name not in outputs]  # a hook removed them
             if self._is_async:
                 self._save_in_threads(node, outputs, steps, store_value)
             for name in list(outputs):
                 self._save(node, name, outputs.pop(name), steps, store_value)
+        for name in self._catalog.transferred.keys() & unsaved:
+            store_value(self._catalog.transferred[name], Unsaved.VALUE)
         for name in node.confirms:
             steps.phase, steps.dataset = "save", name
             self._catalog.kedro_catalog.confirm(name)
@@ -211,19 +214,19 @@ class KedroAttemptStrategy:
         outputs: Mapping[str, Any],
         steps: Steps,
         store_value: Callable[[int, Any], None],
-    ) -> None:
+    ) -> Iterable[str]:
+        """Save the chunks of a generator node, and return the outputs without any."""
         contents, steps.contents = steps.contents, None  # recorded once, when the last chunk is saved
-        unsaved = dict.fromkeys(outputs)
+        unsaved = dict.fromkeys(node.outputs)
         for name, chunk in self._chunks(node, inputs, outputs, steps):
             self._save(node, name, chunk, steps, store_value)
             unsaved.pop(name, None)
         for name in unsaved:
             _logger.warning("Node '%s' is a generator that ended without yielding, so '%s' was not saved.", node.name, name)
-            if name in self._catalog.transferred:
-                store_value(self._catalog.transferred[name], Unsaved.VALUE)
         steps.contents = contents
         persistent = [name for name in outputs if name not in self._catalog.transferred]
         steps.record_contents(persistent, self._catalog.kedro_catalog.get)
+        return unsaved
 
     def _save(self, node: Node, name: str, data: Any, steps: Steps, store_value: Callable[[int, Any], None]) -> None:
         steps.phase, steps.dataset = "save", name

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Unsaved(Enum):
-    """What the engine transfers for an output in memory that its node did not save: a generator that yielded nothing."""
+    """What the engine transfers for an output in memory that was not saved: a generator yielded nothing, or a hook removed it."""
 
     VALUE = "not saved"
 

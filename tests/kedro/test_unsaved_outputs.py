@@ -1,4 +1,4 @@
-"""Generators that yield less than their outputs need, as under Kedro's SequentialRunner; and inputs that were never saved."""
+"""Outputs in memory that a node does not save, and inputs without data, as under Kedro's SequentialRunner."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("kedro")
 
+from kedro.framework.hooks import _create_hook_manager, hook_impl
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
@@ -47,6 +48,28 @@ def test_what_was_not_saved_is_in_the_log(warm_runner, caplog):
     """The node that yielded nothing is named, because the next one may load older data."""
     warm_runner.run(pipeline([node(nothing, None, "output", name="silent")]), DataCatalog())
     assert "Node 'silent' is a generator that ended without yielding, so 'output' was not saved." in caplog.text
+
+
+class Removes:
+    """A hook that takes the outputs away before they are saved."""
+
+    @hook_impl
+    def after_node_run(self, outputs):
+        outputs.clear()
+
+
+def test_an_output_that_a_hook_removes(any_runner):
+    """It has no data: a node that loads it fails with Kedro's error, and it is returned as it is."""
+    hooks = _create_hook_manager()
+    hooks.register(Removes())
+    (output,) = any_runner.run(
+        pipeline([node(len, "input", "output")]), DataCatalog({"input": MemoryDataset("x")}), hooks
+    ).values()
+    with pytest.raises(DatasetError, match="has not been saved yet"):
+        output.load()
+    nodes = [node(len, "input", "output"), node(repr, "output", "text")]
+    with pytest.raises(DatasetError, match=r"^output: Data for MemoryDataset has not been saved yet\."):
+        any_runner.run(pipeline(nodes), DataCatalog({"input": MemoryDataset("x")}), hooks)
 
 
 def test_an_input_without_data_is_named(any_runner):
