@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from treadle.observe.store.records import SessionRecord
 
 
+@pytest.fixture(autouse=True)
+def _signals_count_as_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, a second signal comes soon after the first one."""
+    for name in ("STOPPING_SECONDS", "SAVING_SECONDS"):
+        monkeypatch.setattr(f"treadle.session.interruption.{name}", 3600.0)
+
+
 def test_the_first_signal_raises_and_later_ones_wait() -> None:
     """While a terminated run cleans up, further SIGTERMs change nothing; then the default is back."""
     cleaned: list[bool] = []
