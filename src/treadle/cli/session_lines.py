@@ -23,7 +23,9 @@ def session_lines(record: SessionRecord, resumed: Sequence[str] = ()) -> Iterato
         record: the session.
         resumed: the sessions that it continues, the newest first; by default the one that its record names.
     """
-    dirty = {True: ", with uncommitted changes", False: "", None: ""}[record.git_dirty]
+    dirty = {True: ", with uncommitted changes", False: "", None: "; git did not say in time whether files were changed"}[
+        record.git_dirty
+    ]
     facts = {
         "session": record.session_id,
         "outcome": _outcome_text(record),

@@ -68,7 +68,8 @@ ENVIRONMENT_PREFIXES = (
 """Environment variables with these prefixes are recorded; those that look like secrets are masked."""
 
 GIT_DEADLINE = 2.0
-"""How many seconds closing a session waits for git; git has usually finished before, during the run."""
+"""How many seconds closing a session waits for git; git has usually finished before, during the run. In a very large repository,
+or on a slow disk, it has not; then only the commit is asked for, for as long again at most."""
 
 _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
 
@@ -91,6 +92,7 @@ class GitProbe:
     """
 
     def __init__(self, folder: Path, sources: Sequence[str] = (".",)) -> None:
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._answer: IO[bytes] | None = None
         self._lock = fork_safe(threading.Lock())  # sessions of one service share a probe
@@ -111,7 +113,7 @@ class GitProbe:
                 stdin=subprocess.DEVNULL,
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"},
+                env=_git_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal must not reach git
             )
         except OSError:  # git or the folder is missing: the facts stay unknown
@@ -135,7 +137,7 @@ class GitProbe:
             deadline: maximum seconds to wait.
 
         Returns:
-            The facts; unknown if git does not finish in time.
+            The facts; whether anything differs from the commit is unknown if git does not finish in time.
         """
         with self._lock:
             process, answer = self._process, self._answer
@@ -148,12 +150,37 @@ class GitProbe:
                     answer.seek(0)
                     self._facts = parse_git_status(answer.read().decode("utf-8", "replace"))
             except subprocess.TimeoutExpired:
-                self._facts = GitFacts()
+                self._facts = GitFacts(_commit_of(self._folder, deadline))
             finally:
                 self._process = None
                 if self._abandon is not None:
                     self._abandon()
             return self._facts
+
+
+def _git_environment() -> dict[str, str]:
+    return {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
+
+
+def _commit_of(folder: Path, deadline: float) -> str | None:
+    """Return the commit of a folder, without looking at its files; None if git does not answer in time either."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],  # noqa: S607 - git is found on PATH
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_git_environment(),
+            start_new_session=True,
+            timeout=deadline,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("ascii", "replace").strip() or None if done.returncode == 0 else None
 
 
 def _is_in_repository(folder: Path) -> bool:

@@ -106,6 +106,13 @@ def test_list_is_newest_first(store, capsys):
     assert len(columns) == 1
 
 
+def test_show_says_that_git_was_too_slow(store, capsys):
+    """The commit is shown, and does not look as if no file was changed."""
+    store.save(session("2026-01-02T00.00.00.000Z", FAILED, git_dirty=None))
+    assert main(["sessions", "show", "2026-01-02"]) == 0
+    assert "git            abc123; git did not say in time whether files were changed\n" in capsys.readouterr().out
+
+
 def test_show_tells_everything(store, capsys):
     """All facts of the session, its runs with every attempt at every node, and the error with the user's traceback."""
     store.save(session("2026-01-02T00.00.00.000Z", FAILED))

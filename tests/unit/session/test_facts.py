@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
+from treadle.session import facts
 from treadle.session.facts import (
     GitFacts,
     GitProbe,
@@ -105,6 +107,20 @@ def test_a_git_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch: pytest
     assert process is not None
     assert probe.facts(deadline=0.01) == GitFacts()
     assert process.returncode is not None
+
+
+def test_the_commit_is_known_if_git_takes_long_for_the_files(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a very large repository, or on a slow disk: only whether files were changed is unknown."""
+    commit, real = git(repository, "rev-parse", "HEAD"), shutil.which("git")
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "git").write_text(f'#!/bin/sh\n[ "$1" = rev-parse ] && exec {real} "$@"\nexec tail -f /dev/null\n')
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    commit_of = facts._commit_of
+    monkeypatch.setattr(facts, "_commit_of", lambda folder, _deadline: commit_of(folder, 60.0))  # on a busy machine, too
+    assert GitProbe(repository).facts(deadline=0.01) == GitFacts(commit, dirty=None)
 
 
 def test_a_probe_nobody_asks_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

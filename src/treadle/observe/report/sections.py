@@ -311,10 +311,11 @@ def _facts(analysis: RunAnalysis) -> list[tuple[str, str]]:
             ("Start method", run.start_method or ("no worker processes" if run.worker_count else "")),
             ("Arguments", ", ".join(f"{name}={_shown(value)}" for name, value in run.params.items()) or "none"),
         ]
+    unsure = " (whether files were changed is unknown)" if session.git_commit and session.git_dirty is None else ""
     versions = [f"{name} {session.versions[name]}" for name in ("python", "platform", "treadle") if name in session.versions]
     facts += [
         ("Versions", ", ".join(versions)),
-        ("Commit", f"{session.git_commit or 'unknown'}{' with changes' if session.git_dirty else ''}"),
+        ("Commit", f"{session.git_commit or 'unknown'}{' with changes' if session.git_dirty else ''}{unsure}"),
         ("Resumed from", session.resumed_from or ""),
     ]
     facts += [(name, value) for name, value in session.environment.items()]
