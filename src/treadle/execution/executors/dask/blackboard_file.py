@@ -83,7 +83,9 @@ class BlackboardReader:
     """
 
     def __init__(self, path: str, nanny: str | None) -> None:
-        self._path, self.nanny = path, nanny
+        self._path = path
+        self.nanny = nanny
+        """The address of the nanny; None if there is none, or it did not answer when the blackboard was read."""
         self.is_possible = os.path.exists(path) or nanny is not None
         """Whether the file can be read after the worker has died."""
 
@@ -96,10 +98,12 @@ class BlackboardReader:
         """
         content = take_blackboard(self._path)
         if content is None and self.nanny is not None:
-            with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
+            try:
                 async with connect(self.nanny) as nanny:
                     call = nanny.run(function=pickle.dumps(take_blackboard), kwargs=pickle.dumps({"path": self._path}))
                     content = (await asyncio.wait_for(call, seconds)).get("result")
+            except (OSError, asyncio.TimeoutError):  # the host may be gone
+                self.nanny = None
         return content
 
     async def remove(self, connect: Callable[[str], Any]) -> None:

@@ -8,6 +8,8 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from treadle.execution.executors.dask.blackboard_file import (
     BlackboardReader,
     last_nodes,
@@ -49,12 +51,13 @@ def test_files_of_processes_that_ended_are_removed():
         board.remove()
 
 
-def test_a_nanny_on_a_slow_disk_is_waited_for(tmp_path, run_slowly, late):
-    """Without the content, the nodes that the worker had finished would run again, and another node could be blamed."""
+@pytest.mark.parametrize(("seconds", "content"), [(10, b"content"), (100, None)])
+def test_a_nanny_on_a_slow_disk_is_waited_for(tmp_path, run_slowly, late, seconds, content):
+    """Without the content, the nodes that the worker had finished would run again. A nanny that is gone is asked nothing else."""
 
     class Nanny:
         async def run(self, **_arguments):
-            await late(10)
+            await late(seconds)
             return {"status": "OK", "result": b"content"}
 
     @asynccontextmanager
@@ -62,4 +65,5 @@ def test_a_nanny_on_a_slow_disk_is_waited_for(tmp_path, run_slowly, late):
         yield Nanny()
 
     reader = BlackboardReader(str(tmp_path / "on another host"), "tcp://nanny")
-    assert run_slowly(reader.read(connect)) == b"content"
+    assert run_slowly(reader.read(connect)) == content
+    assert (reader.nanny is None) == (content is None)
