@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
 
 import pytest
 
 pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
+
+from kedro.framework.hooks import hook_impl
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Kedro's own, and those of what it imports
 
@@ -94,3 +98,54 @@ def test_frames_and_arrays_are_replaced():
     holder = {"value": {"a": np.zeros(2)}}
     merge_into(holder, "value", {"a": np.zeros(2)}, {"a": np.ones(2)})
     assert holder["value"]["a"].tolist() == [1, 1]
+
+
+@dataclass
+class Reader:
+    """A plugin that writes into a list that other plugins use too. As an instance of a dataclass, it cannot be hashed."""
+
+    journal: list
+    again: list | None = None
+    others: list = field(default_factory=list)
+
+    @hook_impl
+    def after_node_run(self, node):
+        self.journal.append(node.name)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_object_with_several_references_is_merged_once(tmp_path, together):
+    """What a worker adds to it arrives once, whichever attributes, plugins and cycles refer to it; copies are merged each."""
+    from treadle.kedro.hook_pickling import RunObjects
+    from treadle.kedro.plugin_state import PluginStateMerger, PluginStateWriter
+
+    journal = ["begin"]
+    plugins = [Reader(journal, journal), Reader(journal)]
+    for plugin in plugins:
+        plugin.others.extend(plugins if together else [plugin])
+    merger = PluginStateMerger(plugins, RunObjects(), together=together)
+    sent = pickle.loads(pickle.dumps(plugins)) if together else [pickle.loads(pickle.dumps(each)) for each in plugins]
+    writer = PluginStateWriter(str(tmp_path), sent, None)
+    for plugin in sent:
+        plugin.journal.append("worker")
+    writer.write()
+    merger.merge(str(tmp_path), pytest.fail)
+    assert journal == ["begin", "worker", "worker"]
+    assert plugins[0].again is plugins[0].journal is plugins[1].journal is journal
+
+
+def test_plugins_that_share_an_object(knots, warm_runner):
+    """Two plugins that cannot be hashed write into one list, in workers as under Kedro's SequentialRunner."""
+    from kedro.framework.hooks.manager import _create_hook_manager
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import node, pipeline
+    from kedro.runner import SequentialRunner
+
+    for runner in (SequentialRunner(), warm_runner):
+        journal = []
+        manager = _create_hook_manager()
+        for plugin in (Reader(journal, journal), Reader(journal)):
+            manager.register(plugin)
+        nodes = [node(knots.times_two, "a", f"b{number}", name=f"n{number}") for number in range(3)]
+        runner.run(pipeline(nodes), DataCatalog({"a": MemoryDataset(1)}), manager)
+        assert sorted(journal) == ["n0", "n0", "n1", "n1", "n2", "n2"]

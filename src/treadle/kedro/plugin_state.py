@@ -75,10 +75,12 @@ class PluginStateMerger:
     Args:
         plugins: the plugins, as they are sent.
         objects: the run's catalog and datasets.
+        together: whether they are sent in one pickle, so that objects that several of them refer to are also shared in workers.
     """
 
-    def __init__(self, plugins: Sequence[Any], objects: RunObjects) -> None:
+    def __init__(self, plugins: Sequence[Any], objects: RunObjects, *, together: bool = True) -> None:
         self._plugins = tuple(plugins)
+        self._together = together
         self._catalog = objects.catalog
         self._before = [_snapshot(plugin, objects) if has_mergeable_state(plugin) else {} for plugin in plugins]
 
@@ -92,22 +94,27 @@ class PluginStateMerger:
         files = [path for path in Path(folder).glob(f"{PLUGIN_FILES}*") if path.suffix != ".partial"]
         for path in sorted(files, key=lambda each: each.stat().st_mtime_ns):
             changes: dict[int, dict[str, bytes | None]] = pickle.loads(path.read_bytes())  # noqa: S301 - a worker wrote it
+            merged = {id(plugin): plugin for plugin in self._plugins}
             for index, changed in changes.items():
                 own = vars(self._plugins[index])
+                if not self._together:
+                    merged = {id(self._plugins[index]): self._plugins[index]}
                 for name, content in changed.items():
                     try:
-                        self._merge_attribute(own, self._before[index], name, content)
+                        self._merge_attribute(own, self._before[index], name, content, merged)
                     except Exception as exc:  # noqa: BLE001 - values can be of any class
                         kind = type(self._plugins[index]).__qualname__
                         warn("The changes of workers to attribute '%s' of the hooks %s could not be merged: %s", name, kind, exc)
 
-    def _merge_attribute(self, own: dict[str, Any], before: Mapping[str, Any], name: str, content: bytes | None) -> None:
+    def _merge_attribute(
+        self, own: dict[str, Any], before: Mapping[str, Any], name: str, content: bytes | None, merged: dict[int, Any]
+    ) -> None:
         if content is None:
             own.pop(name, None)
             return
         pickled = before[name][1] if name in before else None
         earlier = load_plugin(pickled, self._catalog) if pickled is not None else _ABSENT
-        merge_into(own, name, earlier, load_plugin(content, self._catalog))
+        merge_into(own, name, earlier, load_plugin(content, self._catalog), merged)
 
 
 def has_mergeable_state(plugin: Any) -> bool:
@@ -115,7 +122,7 @@ def has_mergeable_state(plugin: Any) -> bool:
     return not inspect.ismodule(plugin) and not inspect.isclass(plugin) and hasattr(plugin, "__dict__")
 
 
-def merge_into(mapping: Any, key: Any, before: Any, theirs: Any) -> None:
+def merge_into(mapping: Any, key: Any, before: Any, theirs: Any, merged: dict[int, Any] | None = None) -> None:
     """Merge a value that another process changed into a mapping of this process.
 
     Args:
@@ -123,39 +130,54 @@ def merge_into(mapping: Any, key: Any, before: Any, theirs: Any) -> None:
         key: the key.
         before: the value when it was sent to the other process; `_ABSENT` if there was none.
         theirs: the value in the other process.
+        merged: the objects of this process into which values of the other process were merged already, by id. An object to which
+            several others refer, or that refers to itself, is merged once.
     """
+    merged = {} if merged is None else merged
     mine = mapping.get(key, _ABSENT)
+    if id(mine) in merged:
+        return
     if mine is _ABSENT:
         mapping[key] = theirs
-    elif isinstance(theirs, MutableMapping) and isinstance(mine, MutableMapping):
-        _merge_mapping(mine, before if isinstance(before, MutableMapping) else {}, theirs)
+    elif _is_number(theirs) and _is_number(mine) and _is_number(before):
+        mapping[key] = mine + (theirs - before)
+    elif not _merged_in_place(mine, before, theirs, merged):
+        mapping[key] = theirs
+
+
+def _merged_in_place(mine: Any, before: Any, theirs: Any, merged: dict[int, Any]) -> bool:
+    """Merge a value into an object of this process; False if the object has to be replaced."""
+    if isinstance(theirs, MutableMapping) and isinstance(mine, MutableMapping):
+        merged[id(mine)] = mine
+        _merge_mapping(mine, before if isinstance(before, MutableMapping) else {}, theirs, merged)
     elif isinstance(theirs, MutableSet) and isinstance(mine, MutableSet):
+        merged[id(mine)] = mine
         known = before if isinstance(before, MutableSet) else set()
         mine |= theirs - known
         mine -= known - theirs
     elif isinstance(theirs, (MutableSequence, deque)) and isinstance(mine, (MutableSequence, deque)):
         count = len(before) if isinstance(before, (MutableSequence, deque)) else 0
         items = list(theirs)
-        if count == 0 or _equal(items[:count], list(before)):
-            mine.extend(items[count:])
-        else:
-            mapping[key] = theirs
-    elif _is_number(theirs) and _is_number(mine) and _is_number(before):
-        mapping[key] = mine + (theirs - before)
+        if count and not _equal(items[:count], list(before)):
+            return False
+        merged[id(mine)] = mine
+        mine.extend(items[count:])
     elif _is_record(theirs) and type(theirs) is type(mine):
-        _merge_mapping(vars(mine), vars(before) if type(before) is type(mine) else {}, vars(theirs))
+        merged[id(mine)] = mine
+        _merge_mapping(vars(mine), vars(before) if type(before) is type(mine) else {}, vars(theirs), merged)
     else:
-        mapping[key] = theirs
+        return False
+    return True
 
 
-def _merge_mapping(mine: Any, before: Any, theirs: Any) -> None:
+def _merge_mapping(mine: Any, before: Any, theirs: Any, merged: dict[int, Any]) -> None:
     counts = isinstance(mine, Counter) or (isinstance(mine, defaultdict) and mine.default_factory in (int, float))
     for key in [key for key in before if key not in theirs]:
         mine.pop(key, None)
     for key, value in theirs.items():
         known = before.get(key, 0 if counts else _ABSENT)
         if known is _ABSENT or not _equal(known, value):
-            merge_into(mine, key, known, value)
+            merge_into(mine, key, known, value, merged)
 
 
 def _is_number(value: Any) -> bool:

@@ -172,7 +172,8 @@ class KedroRunBundle(RunBundle):
         for_hooks = takes_catalog(self.manager)
         objects = RunObjects(self._engine_catalog.kedro)
         hooks = pack_hooks(self.manager, objects)
-        self.mergers[:] = [PluginStateMerger(tuple(worker_plugins(self.manager).values()), objects)]
+        plugins = tuple(worker_plugins(self.manager).values())
+        self.mergers[:] = [PluginStateMerger(plugins, objects, together=hooks.together is not None)]
         for_hooks = for_hooks or hooks.use_catalog
         pickled_run = PickledKedroRun(
             catalog=pack_catalog(self._engine_catalog.kedro, for_hooks=for_hooks),

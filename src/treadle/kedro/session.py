@@ -81,7 +81,8 @@ def session_info(manager: pluggy.PluginManager | None, run_id: str | None) -> Se
     """
     if manager is None:
         return SessionInfo()
-    known = (plugin for plugin in manager.get_plugins() if isinstance(plugin, SessionInfoPlugin))
+    # Not `get_plugins`, which needs plugins that can be hashed: instances of dataclasses cannot.
+    known = (plugin for _name, plugin in manager.list_name_plugin() if isinstance(plugin, SessionInfoPlugin))
     plugin = next(known, None)
     return plugin.take(manager, run_id) if plugin is not None else SessionInfo()
 

@@ -211,8 +211,10 @@ class RunBundle:
     def modules(self) -> set[str]:
         """Return the modules from which the nodes, datasets and plugins of the run come."""
         files = [each.name for each in self.plan.datasets if each.declared and not each.in_memory]
-        plugins = self.hooks.get_plugins() if self.hooks is not None else ()
-        sources = [node.node.func for node in self.plan.nodes], map(self._dataset_class, files), map(type, plugins)
+        # Not `get_plugins`, which needs plugins that can be hashed: instances of dataclasses cannot.
+        plugins = self.hooks.list_name_plugin() if self.hooks is not None else ()
+        kinds = (type(plugin) for _name, plugin in plugins)
+        sources = [node.node.func for node in self.plan.nodes], map(self._dataset_class, files), kinds
         return {name for each in chain(*sources) if isinstance(name := getattr(each, "__module__", None), str)}
 
     def _dataset_class(self, name: str) -> type:
