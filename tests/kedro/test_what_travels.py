@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import threading
@@ -139,3 +140,49 @@ def test_a_database_that_one_process_may_open(method, knots, tmp_path):
         assert outputs["where"].load() != os.getpid()
     finally:
         sys.path.remove(source)
+
+
+UNIMPORTABLE = """
+from pathlib import Path
+from kedro.io import AbstractDataset
+
+class Kept(AbstractDataset):
+    def __init__(self, filepath):
+        self._path = Path(filepath)
+
+    def load(self):
+        return self._path.read_text()
+
+    def save(self, data):
+        self._path.write_text(data)
+
+    def _describe(self):
+        return {}
+"""
+
+
+def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, monkeypatch):
+    """A catalog names classes of a script, a notebook or a file by their paths, also inside of other datasets."""
+    from kedro.io import DataCatalog
+    from kedro.pipeline import pipeline
+
+    (file := tmp_path / "unimportable.py").write_text(UNIMPORTABLE)
+    spec = importlib.util.spec_from_file_location("unimportable", file)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "unimportable", module)
+    spec.loader.exec_module(module)
+    inner = {"type": "unimportable.Kept"}
+    catalog = DataCatalog.from_config(
+        {
+            "text": {**inner, "filepath": str(tmp_path / "text")},
+            "parts": {"type": "partitions.PartitionedDataset", "path": str(tmp_path / "parts"), "dataset": inner},
+        }
+    )
+    nodes = [
+        node(lambda: "x", None, "text"),
+        node(lambda text: {"part": text}, "text", "parts"),
+        node(lambda parts: {name: load() for name, load in parts.items()}, "parts", "end"),
+    ]
+    (tmp_path / "parts").mkdir()
+    outputs = warm_runner.run(pipeline(nodes), catalog)
+    assert outputs["end"].load() == {"part": "x"}

@@ -7,12 +7,13 @@ configuration, including credentials, factories and versions. State: none.
 from __future__ import annotations
 
 import pickle
-from collections.abc import MutableMapping
+import sys
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
     from kedro.io import AbstractDataset
 
@@ -26,6 +27,8 @@ class ConfigRecipe:
     save_version: str | None
     is_latest: bool = True
     """False if the catalog has built the dataset already: code may have changed the object since."""
+    classes: tuple[type, ...] = ()
+    """The classes that the configuration names and that a worker cannot import. Unpickling defines them under their names."""
 
     def build(self, name: str) -> AbstractDataset[Any, Any]:
         """Build the dataset."""
@@ -128,13 +131,40 @@ def collect_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecip
             if config:
                 load_version = getattr(catalog, "_load_versions", {}).get(name)
                 save_version = getattr(catalog, "_save_version", None)
-                recipes[name] = ConfigRecipe(config, load_version, save_version, is_latest=name not in built)
+                recipes[name] = ConfigRecipe(
+                    config, load_version, save_version, is_latest=name not in built, classes=_unimportable_classes(config)
+                )
     return recipes
 
 
 def recipe_of(waiting: Any) -> ConfigRecipe:
     """Return the recipe of a dataset that Kedro's catalog has not built yet."""
-    return ConfigRecipe(waiting.config, waiting.load_version, waiting.save_version)
+    classes = _unimportable_classes(waiting.config)
+    return ConfigRecipe(waiting.config, waiting.load_version, waiting.save_version, classes=classes)
+
+
+def _unimportable_classes(config: Mapping[str, Any]) -> tuple[type, ...]:
+    """Return the classes of scripts, notebooks and modules that cannot be imported whose paths are in a configuration."""
+    from treadle.execution.values.importable import is_found_by_name
+
+    found: dict[type, None] = {}
+    for text in _strings(config):
+        module, _, name = text.rpartition(".")
+        kind = getattr(sys.modules.get(module), "__dict__", {}).get(name)  # not by getattr, which may import more
+        if isinstance(kind, type) and not is_found_by_name(kind):
+            found[kind] = None
+    return tuple(found)
+
+
+def _strings(config: Any) -> Iterator[str]:
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, Mapping):
+        for value in config.values():
+            yield from _strings(value)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            yield from _strings(value)
 
 
 def pack_dataset(
