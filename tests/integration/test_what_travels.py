@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import pytest
+
+from treadle import Catalog, ParallelRunner, Pipeline, node
 
 START_METHODS = ("fork", "spawn", "forkserver", "loky")
 
@@ -274,3 +277,46 @@ def test_pytest_s_import_mode(launch, tmp_path, method):
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(folder)]
     launched = launch(words, tmp_path)
     assert launched.wait() == 0, launched.output
+
+
+UNIMPORTABLE = """
+import threading
+from pathlib import Path
+
+class Kept:
+    def __init__(self, filepath):
+        self._path = Path(filepath)
+        self._lock = threading.Lock()
+
+    def load(self):
+        return self._path.read_text()
+
+    def save(self, data):
+        self._path.write_text(data)
+"""
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+@pytest.mark.parametrize("as_class", [True, False])
+def test_types_of_datasets_that_a_worker_cannot_import(tmp_path, monkeypatch, method, as_class):
+    """A catalog has classes of a script, a notebook or a file, or their paths, also inside of other datasets."""
+    (file := tmp_path / "unimportable.py").write_text(UNIMPORTABLE)
+    spec = importlib.util.spec_from_file_location("unimportable", file)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "unimportable", module)
+    spec.loader.exec_module(module)
+    kind = module.Kept if as_class else "unimportable.Kept"
+    (tmp_path / "parts").mkdir()
+    catalog = Catalog.from_config(
+        {
+            "text": {"type": kind, "filepath": str(tmp_path / "text")},
+            "parts": {"type": "partitions.PartitionedDataset", "path": str(tmp_path / "parts"), "dataset": {"type": kind}},
+        }
+    )
+    nodes = [
+        node(lambda: "x", None, "text"),
+        node(lambda text: {"part": text}, "text", "parts"),
+        node(lambda parts: {name: load() for name, load in parts.items()}, "parts", "end"),
+    ]
+    with ParallelRunner(max_workers=1, start_method=method) as runner:
+        assert runner.run(Pipeline(nodes), catalog)["end"] == {"part": "x"}

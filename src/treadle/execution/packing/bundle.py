@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
+from treadle.execution.packing.dataset_types import pickled_with_classes
 from treadle.execution.packing.node_groups import pickled_nodes
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
@@ -247,12 +248,22 @@ class RunBundle:
         used = [dataset.name for dataset in plan.datasets if dataset.declared and not dataset.in_memory]
         used += [name for node in plan.nodes for name in node.node.confirms]
         part = self.catalog.subset(used)
-        objects, stay = [], set()
+        objects, recipes, stay = [], [], set()
         for name, dataset in part.objects:
             try:
                 objects.append((name, pickle_in_band(dataset)))
             except UnpicklableValueError:
                 stay.add(name)
+        for recipe in part.recipes:
+            try:
+                pickled = pickled_with_classes(recipe)
+            except UnpicklableValueError:
+                stay.add(recipe.name)
+                continue
+            if pickled is None:
+                recipes.append(recipe)
+            else:
+                objects.append((recipe.name, pickled))
         main_only = {
             index
             for index, node in enumerate(plan.nodes if stay else ())
@@ -263,7 +274,7 @@ class RunBundle:
         self._warn_of_unpicklable(nodes, _logger)
         spec = self._base_spec(
             nodes,
-            recipes=part.recipes,
+            recipes=tuple(recipes),
             objects=tuple(objects),
             hooks=self._packed_hooks(),
             catalog_class=_pickled_class(type(self.catalog)),

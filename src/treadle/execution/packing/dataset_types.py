@@ -1,0 +1,56 @@
+"""Send the classes of declared datasets that workers cannot import: those of scripts, notebooks and files. State: none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError
+from treadle.execution.values.importable import is_found_by_name
+from treadle.execution.values.in_band import pickle_in_band
+from treadle.io.types import known_type, resolve_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.io.recipe import DatasetRecipe
+
+
+def pickled_with_classes(recipe: DatasetRecipe) -> bytes | None:
+    """Pickle a recipe together with the classes that it names.
+
+    Args:
+        recipe: how to build a declared dataset.
+
+    Returns:
+        The pickle; None if workers can import the classes, so that the recipe itself is enough.
+
+    Raises:
+        UnpicklableValueError: a class, or something else in the recipe, cannot be pickled.
+    """
+    config = _with_classes(recipe.config, recipe.name)
+    return None if config is recipe.config else pickle_in_band(recipe._replace(config=config))
+
+
+def _with_classes(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return an entry with the classes themselves in place of their paths, if they cannot be imported; else the entry itself."""
+    changed: dict[str, Any] = {}
+    kind = _unimportable(config.get("type"), name)
+    if kind is not None:
+        changed["type"] = kind
+    entry = config.get("dataset")  # the one that this dataset wraps, or that loads and saves its partitions
+    if entry is not None:
+        inner = entry if hasattr(entry, "keys") else {"type": entry}
+        if (with_classes := _with_classes(inner, name)) is not inner:
+            changed["dataset"] = with_classes
+    return {**config, **changed} if changed else config
+
+
+def _unimportable(type_name: Any, name: str) -> type[Any] | None:
+    if known_type(type_name) is not None:
+        return None
+    with suppress(DatasetError):  # an unknown type: the node that needs the dataset reports it
+        kind = resolve_type(type_name, name)
+        if not is_found_by_name(kind):
+            return kind
+    return None
