@@ -293,13 +293,16 @@ class Kept:
 
     def save(self, data):
         self._path.write_text(data)
+
+def shout(value):
+    return value.upper()
 """
 
 
 @pytest.mark.parametrize("method", START_METHODS)
 @pytest.mark.parametrize("as_class", [True, False])
 def test_types_of_datasets_that_a_worker_cannot_import(tmp_path, monkeypatch, method, as_class):
-    """A catalog has classes of a script, a notebook or a file, or their paths, also inside of other datasets."""
+    """A catalog has classes and validators of a script, a notebook or a file, or their paths, also inside of other datasets."""
     (file := tmp_path / "unimportable.py").write_text(UNIMPORTABLE)
     spec = importlib.util.spec_from_file_location("unimportable", file)
     module = importlib.util.module_from_spec(spec)
@@ -309,14 +312,16 @@ def test_types_of_datasets_that_a_worker_cannot_import(tmp_path, monkeypatch, me
     (tmp_path / "parts").mkdir()
     catalog = Catalog.from_config(
         {
-            "text": {"type": kind, "filepath": str(tmp_path / "text")},
+            "text": {"type": kind, "filepath": str(tmp_path / "text"), "validator": "unimportable.shout"},
+            "memory": {"type": "MemoryDataset", "validator": "unimportable.shout"},
             "parts": {"type": "partitions.PartitionedDataset", "path": str(tmp_path / "parts"), "dataset": {"type": kind}},
         }
     )
     nodes = [
         node(lambda: "x", None, "text"),
-        node(lambda text: {"part": text}, "text", "parts"),
+        node(lambda text: f"{text}y", "text", "memory"),
+        node(lambda memory: {"part": memory}, "memory", "parts"),
         node(lambda parts: {name: load() for name, load in parts.items()}, "parts", "end"),
     ]
     with ParallelRunner(max_workers=1, start_method=method) as runner:
-        assert runner.run(Pipeline(nodes), catalog)["end"] == {"part": "x"}
+        assert runner.run(Pipeline(nodes), catalog)["end"] == {"part": "XY"}

@@ -158,11 +158,14 @@ class Kept(AbstractDataset):
 
     def _describe(self):
         return {}
+
+def shout(value):
+    return value.upper()
 """
 
 
 def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, monkeypatch):
-    """A catalog names classes of a script, a notebook or a file by their paths, also inside of other datasets."""
+    """A catalog names classes and validators of a script, a notebook or a file by their paths, also inside of other datasets."""
     from kedro.io import DataCatalog
     from kedro.pipeline import pipeline
 
@@ -172,17 +175,21 @@ def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, mon
     monkeypatch.setitem(sys.modules, "unimportable", module)
     spec.loader.exec_module(module)
     inner = {"type": "unimportable.Kept"}
+    has_validators = importlib.util.find_spec("kedro.validation") is not None  # Kedro 1.6 or later
+    validator = {"validator": "unimportable.shout"} if has_validators else {}
     catalog = DataCatalog.from_config(
         {
-            "text": {**inner, "filepath": str(tmp_path / "text")},
+            "text": {**inner, **validator, "filepath": str(tmp_path / "text")},
+            "memory": {"type": "MemoryDataset", **validator},
             "parts": {"type": "partitions.PartitionedDataset", "path": str(tmp_path / "parts"), "dataset": inner},
         }
     )
     nodes = [
         node(lambda: "x", None, "text"),
-        node(lambda text: {"part": text}, "text", "parts"),
+        node(lambda text: f"{text}y", "text", "memory"),
+        node(lambda memory: {"part": memory}, "memory", "parts"),
         node(lambda parts: {name: load() for name, load in parts.items()}, "parts", "end"),
     ]
     (tmp_path / "parts").mkdir()
     outputs = warm_runner.run(pipeline(nodes), catalog)
-    assert outputs["end"].load() == {"part": "x"}
+    assert outputs["end"].load() == {"part": "XY" if has_validators else "xy"}

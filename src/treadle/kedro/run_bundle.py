@@ -25,7 +25,7 @@ from treadle.kedro.plugin_state import PluginStateMerger
 from treadle.kedro.process_catalog import ProcessCatalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pluggy
 
@@ -107,6 +107,14 @@ class KedroRunBundle(RunBundle):
 
     def _dataset_class(self, name: str) -> type:
         return type(self._engine_catalog.dataset(name))
+
+    def validator_paths(self) -> Iterator[str]:
+        """Yield the paths of the validators that the datasets of the run declare in Kedro's catalog."""
+        specs = getattr(self._engine_catalog.kedro, "validator_specs", {})  # Kedro 1.6 or later
+        for name in self._engine_catalog:
+            path = getattr(specs.get(name), "class_path", None)
+            if isinstance(path, str):
+                yield path
 
     def local_files(self) -> dict[str, str]:
         """Return the datasets in files of this machine that nodes use in workers, each with its absolute path."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
-from treadle.execution.packing.dataset_types import pickled_with_classes
+from treadle.execution.packing.dataset_types import pickled_definitions, pickled_with_classes
 from treadle.execution.packing.node_groups import pickled_nodes
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
@@ -306,6 +306,7 @@ class RunBundle:
         return RunSpec(
             run_id=self.run_id,
             levels=snapshot_levels(),
+            definitions=pickled_definitions(self.validator_paths()),
             node_groups=nodes.groups,
             node_at=nodes.at,
             lasting_groups=nodes.lasting,
@@ -322,6 +323,15 @@ class RunBundle:
             copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
             **parts,
         )
+
+    def validator_paths(self) -> Iterator[str]:
+        """Yield the paths of the validators that the datasets of the run declare."""
+        find = getattr(self.catalog, "validator_recipe", None)  # a catalog class of the project may not have it
+        if find is None:
+            return
+        for dataset in self.plan.datasets:
+            if dataset.declared and not is_parameter(dataset.name) and (recipe := find(dataset.name)) is not None:
+                yield recipe.path
 
     def _validators(self) -> Iterator[tuple[int, ValidatorRecipe]]:
         """Yield the declared validator of each dataset in memory that has one, with its index."""

@@ -1,17 +1,23 @@
-"""Send the classes of declared datasets that workers cannot import: those of scripts, notebooks and files. State: none."""
+"""Send what the catalog names and workers cannot import: classes of datasets, and validators, of scripts, notebooks and files.
+
+State: none.
+"""
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.execution.values.importable import is_found_by_name
+from treadle.execution.protocol.handles import UnpicklableValueError
+from treadle.execution.values import restoring
+from treadle.execution.values.importable import MAIN_MODULES, is_found_by_name, is_importable
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.io.types import known_type, resolve_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from treadle.io.recipe import DatasetRecipe
 
@@ -54,3 +60,33 @@ def _unimportable(type_name: Any, name: str) -> type[Any] | None:
         if not is_found_by_name(kind):
             return kind
     return None
+
+
+def pickled_definitions(paths: Iterable[str]) -> bytes | None:
+    """Pickle the objects that have these paths and that workers cannot import. Unpickling defines them under their paths.
+
+    Args:
+        paths: module and name of each object.
+
+    Returns:
+        The pickle; None if there are no such objects, or they cannot be pickled: the node that needs one reports it.
+    """
+    found = []
+    for path in dict.fromkeys(paths):
+        module_name, _, name = path.rpartition(".")
+        module = sys.modules.get(module_name)
+        if module is not None and (module_name in MAIN_MODULES or not is_importable(module)) and name in vars(module):
+            found.append(_Definition(module_name, name, vars(module)[name]))
+    with suppress(UnpicklableValueError):
+        return pickle_in_band(found) if found else None
+    return None
+
+
+class _Definition:
+    """An object that is defined under its name where it is unpickled."""
+
+    def __init__(self, module: str, name: str, value: Any) -> None:
+        self._arguments = (module, name, restoring.same, (value,))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restoring.define, self._arguments

@@ -40,6 +40,11 @@ def define(module: str, name: str, make: Callable[..., Any], arguments: Sequence
     return made
 
 
+def same(value: Any) -> Any:
+    """Return a value as it is, for `define`."""
+    return value
+
+
 def cached_function(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001 - like lru_cache
     """Restore a function decorated with `functools.lru_cache`, with an empty cache."""
     return functools.lru_cache(maxsize, typed)(function)

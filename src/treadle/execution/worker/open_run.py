@@ -100,6 +100,8 @@ class OpenRun:
         if spec.process_state != between.state:
             process_state.apply(spec.process_state, system=between.system_settings)
             between.state = spec.process_state
+        if spec.definitions is not None:
+            pickle.loads(spec.definitions)  # noqa: S301 - the parent sent it; they are found by their names
         self._made_catalog: Catalog | None = None
         self.context = RunContext(
             run_id=spec.run_id,
