@@ -1,4 +1,4 @@
-"""Errors if Kedro is not installed, or its version is not supported; the names of the runners."""
+"""Errors if Kedro is not installed, or its version is not supported; the names and arguments of the runners."""
 
 from __future__ import annotations
 
@@ -76,3 +76,12 @@ def test_a_flag_of_a_runner_is_true_or_false(name):
     pytest.importorskip("kedro")
     with pytest.raises(treadle.RunnerError, match="skip_unchanged is 'flase': give true or false"):
         getattr(treadle.kedro, name)(skip_unchanged="flase")
+
+
+def test_an_unknown_start_method_in_kedros_variable(monkeypatch):
+    """The error names the variable, because no argument was given."""
+    pytest.importorskip("kedro")
+    monkeypatch.delenv("TREADLE_START_METHOD", raising=False)
+    monkeypatch.setenv("KEDRO_MP_CONTEXT", "frok")
+    with pytest.raises(treadle.RunnerError, match=r"Unknown start method 'frok' in KEDRO_MP_CONTEXT\. Did you mean 'fork'\?"):
+        treadle.kedro.ParallelRunner()

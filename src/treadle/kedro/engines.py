@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE
+from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, parse_start_method
 from treadle.execution.runners.auto import AutoRunner
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.parallel import ParallelRunner
@@ -29,10 +29,14 @@ def requested_start_method(given: str | None) -> str | None:
 
     Args:
         given: the argument of the runner.
+
+    Raises:
+        RunnerError: Kedro's variable has an unknown method.
     """
     if given is not None or os.environ.get(ENVIRONMENT_VARIABLE):
         return given
-    return os.environ.get(KEDRO_VARIABLE) or None
+    from_kedro = os.environ.get(KEDRO_VARIABLE)
+    return parse_start_method(from_kedro, KEDRO_VARIABLE).value if from_kedro else None
 
 
 class KedroEngine(ParallelRunner):

@@ -170,7 +170,7 @@ def _explicit(requested: str | StartMethod | None) -> StartMethodChoice | None:
     """Return the method that the caller or the environment has set; None if neither has."""
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if requested is not None:
-        method = _parse(requested, "the start_method argument")
+        method = parse_start_method(requested, "the start_method argument")
         if method is StartMethod.FORK and is_worker():
             msg = (
                 "This process is a worker itself, and its other threads may hold locks that a forked process would inherit. So a "
@@ -179,7 +179,7 @@ def _explicit(requested: str | StartMethod | None) -> StartMethodChoice | None:
             raise RunnerError(msg, name=method.value)
         return StartMethodChoice(method, "requested by the start_method argument")
     if from_environment:
-        method = _parse(from_environment, ENVIRONMENT_VARIABLE)
+        method = parse_start_method(from_environment, ENVIRONMENT_VARIABLE)
         if method is StartMethod.FORK and is_worker():
             return StartMethodChoice(safe_start_method(), f"{ENVIRONMENT_VARIABLE} is fork, which is not safe in a worker")
         return StartMethodChoice(method, f"set by {ENVIRONMENT_VARIABLE}")
@@ -254,7 +254,16 @@ def _openblas_threads() -> int:
     return sum(each.num_threads - 1 for each in libraries if each.threading_layer == "pthreads")
 
 
-def _parse(value: str | StartMethod, source: str) -> StartMethod:
+def parse_start_method(value: str | StartMethod, source: str) -> StartMethod:
+    """Read the name of a start method.
+
+    Args:
+        value: the name.
+        source: where it was set, for the error.
+
+    Raises:
+        RunnerError: the method is unknown, or the platform does not offer it.
+    """
     try:
         method = StartMethod(value)
     except ValueError:
