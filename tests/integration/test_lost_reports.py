@@ -240,10 +240,17 @@ def memory_files():
     ("owner", "name"),
     [(SegmentStore, "keep_transferred"), (SegmentStore, "keep"), (Executor, "_accept"), (LokyPool, "message_received")],
 )
-def test_a_signal_during_the_arrival_of_a_value_leaves_no_memory_file(monkeypatch, owner, name):
+def test_a_signal_during_the_arrival_of_a_value_leaves_no_memory_file(monkeypatch, tmp_path, owner, name):
     """The store has each file that has arrived, and closes it."""
+    os.mkfifo(tmp_path / "pipe")
+
+    def meet(mode):
+        (tmp_path / "pipe").open(mode).close()  # waits for the other worker: so each has a value, and one is sent
+        return np.ones(1 << 20)
+
     before = memory_files()
-    made = [node(partial(np.ones, 1 << 20), None, f"made{index}", name=f"make{index}") for index in range(4)]
+    functions = [partial(meet, "w"), partial(meet, "r"), *[partial(np.ones, 1 << 20)] * 2]
+    made = [node(function, None, f"made{index}", name=f"make{index}") for index, function in enumerate(functions)]
     used = node(lambda *arrays: sum(array[0] for array in arrays), [f"made{index}" for index in range(4)], "total", name="use")
     interrupted = []
     for call in range(1, 12):
