@@ -151,10 +151,11 @@ class WorkerRun:
         outputs = tuple(handles.items())
         handles.clear()
         fields = (self._number, index, started, at, load_seconds, run_seconds, save_seconds, outputs, contents)
-        if worker.channel.post(new_record(Finished, fields), descriptors) >= FLUSH_BATCH_SIZE or since >= self._flush_at:
-            self._flush_at = since + FLUSH_SECONDS
+        took = at - started
+        if worker.channel.post(new_record(Finished, fields), descriptors) >= FLUSH_BATCH_SIZE or since + took >= self._flush_at:
+            self._flush_at = since + took + FLUSH_SECONDS
             worker.channel.flush()
-        if self._heap.is_due_after(at - started):
+        if self._heap.is_due_after(took):
             worker.channel.flush()  # the parent need not wait for it
             self._heap.trim()
 
