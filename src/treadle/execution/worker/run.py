@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.processes.heap import Heap
 from treadle.execution.protocol.handles import (
     IN_MESSAGE,
     Atom,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping
 
+    from treadle.execution.processes.heap import Heap
     from treadle.execution.values.budget import Budget
     from treadle.execution.worker.bootstrap import WorkerProcess
 
@@ -67,6 +67,7 @@ class WorkerRun:
         worker: this process.
         files: the memory files that this worker received, by dataset: a live dictionary that the server fills.
         budget: the memory that values take in all processes.
+        heap: the free memory of this process.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class WorkerRun:
         worker: WorkerProcess,
         files: dict[int, Handle],
         budget: Budget,
+        heap: Heap,
     ) -> None:
         self._number = number
         self._spec = spec
@@ -83,7 +85,7 @@ class WorkerRun:
         self._handles: dict[int, Handle] = {}
         self._files = files
         self._budget = budget
-        self._heap = Heap()
+        self._heap = heap
         self._index = -1  # of the current node
         self._last: dict[int, int] = {}  # of the current job: the last consumer of each dataset that it uses up
         self._local: frozenset[int] = frozenset()  # the datasets that only the current job uses
@@ -155,7 +157,7 @@ class WorkerRun:
         if worker.channel.post(new_record(Finished, fields), descriptors) >= FLUSH_BATCH_SIZE or since + took >= self._flush_at:
             self._flush_at = since + took + FLUSH_SECONDS
             worker.channel.flush()
-        if self._heap.is_due_after(took):
+        if self._heap.node_ended(took):
             worker.channel.flush()  # the parent need not wait for it
             self._heap.trim()
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from treadle.errors import WorkerSetupError
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.processes.channel import ChannelClosedError
-from treadle.execution.processes.heap import IDLE_SECONDS, MIN_TRANSFERRED_BYTES, Heap
+from treadle.execution.processes.heap import IDLE_SECONDS, Heap
 from treadle.execution.protocol.handles import PinnedValue
 from treadle.execution.protocol.messages import (
     BeginRun,
@@ -124,7 +124,6 @@ class _Server:
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
         self._heap = Heap()
-        self._transferred_bytes = 0  # since the memory was last trimmed
         self._reading = fork_safe(threading.Lock())  # guards the channel: one thread reads at a time
         self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
@@ -185,8 +184,7 @@ class _Server:
             with self._lock:
                 if self._commands:  # the monitor thread has read some in the meantime
                     return self._commands.popleft()
-            if self._transferred_bytes >= MIN_TRANSFERRED_BYTES and not self._channel.wait_readable(IDLE_SECONDS):
-                self._transferred_bytes = 0
+            if self._heap.is_due_when_idle and not self._channel.wait_readable(IDLE_SECONDS):
                 self._heap.trim()
             first, *rest = self._channel.receive_all()
             if rest:
@@ -276,8 +274,7 @@ class _Server:
             self._publish(command, fds)
 
     def _publish(self, command: Transfer, spare: list[int]) -> None:
-        if self._transferred_bytes >= MIN_TRANSFERRED_BYTES:  # of the value before, which was freed but not returned
-            self._transferred_bytes = 0
+        if self._heap.has_transferred:  # the value before, which was freed but not returned
             self._heap.trim()
         run = self._runs.get(command.run)
         if run is not None:
@@ -290,7 +287,7 @@ class _Server:
         message = Transferred(command.run, command.dataset, handle.with_descriptor(None))
         self._channel.post(message, descriptors)
         self._channel.flush()
-        self._transferred_bytes += handle.size
+        self._heap.value_transferred(handle.size)
 
     def _return_queued_jobs(self) -> None:
         """Return the queued jobs, and independent nodes of the current one, to the parent, so that other workers can run them."""
@@ -342,7 +339,7 @@ class _Server:
         try:
             spec = pickle.loads(self._specs[job.run])  # noqa: S301 - the parent sent it
             spec = spec.with_wiring(self._worker.between_runs.wiring())
-            self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget)
+            self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget, self._heap)
             del self._specs[job.run]
         except WorkerSetupError:
             raise  # not the failure of a node: this process cannot run any

@@ -43,20 +43,22 @@ def trim_takes(monkeypatch):
     return lambda seconds: clock.update(step=seconds)
 
 
-def test_a_trim_is_due_after_nodes_that_took_fifty_times_as_long(trim_takes):
+def test_a_busy_worker_trims_after_a_hundred_times_what_the_last_trim_took(trim_takes):
+    """At least after a second of nodes, however many there were; the nodes that are too short to count are left out."""
     memory = Heap()
-    assert not memory.is_due_after(0.001)
-    assert memory.is_due_after(0.01)
-    trim_takes(0.01)
+    assert not any(memory.node_ended(0.004) for _ in range(1000))
+    assert not memory.is_due_when_idle
+    assert [memory.node_ended(0.5) for _ in range(2)] == [False, True]
+    trim_takes(0.04)
     memory.trim()
-    assert memory.is_due_after(0.51)
-    assert not memory.is_due_after(0.49)
+    assert [memory.node_ended(0.5) for _ in range(8)] == [False] * 7 + [True]
 
 
-def test_one_slow_trim_is_not_the_last_one(trim_takes):
+def test_a_trim_is_due_when_idle_after_a_node():
+    """Until the next trim."""
     memory = Heap()
-    trim_takes(1.0)
+    memory.node_ended(0.01)
+    assert memory.is_due_when_idle
     memory.trim()
-    due = [memory.is_due_after(0.1) for _ in range(20)]
-    assert not due[0]
-    assert any(due)
+    assert not memory.is_due_when_idle
+    assert not memory.node_ended(0.99)  # the work before the trim does not count

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from treadle.execution.processes.heap import MIN_TRANSFERRED_BYTES
+from treadle.execution.processes.heap import MIN_TRANSFERRED_BYTES, Heap
 from treadle.execution.protocol.handles import Segment
 from treadle.execution.protocol.messages import Stop, Transfer
 from treadle.execution.worker.server import _Server
@@ -32,9 +32,10 @@ def server(calls):
         wait_readable=lambda _seconds: calls.append("wait") or made.is_busy,
     )
     made.is_busy = False  # whether the next command arrives soon
-    made._heap = SimpleNamespace(trim=lambda: calls.append("trim"))
+    made._heap = Heap()
+    trim = made._heap.trim
+    made._heap.trim = lambda: calls.append("trim") or trim()
     made._commands, made._lock, made._reading = deque(), threading.Lock(), threading.Lock()
-    made._transferred_bytes = 0
     made._last_cancel_check = 0.0
     made._runs = {1: SimpleNamespace(publish=lambda dataset, _spare: Segment(dataset, ((0, dataset),), "path"))}
     return made
@@ -68,6 +69,17 @@ def test_a_worker_that_gets_its_next_job_soon_is_not_delayed(server, calls):
     server.is_busy = False
     server._next_command()
     assert "trim" in calls
+
+
+def test_an_idle_worker_returns_the_memory_of_its_last_node(server, calls):
+    """Once. A busy one keeps it for its next node."""
+    server.is_busy = True
+    assert not server._heap.node_ended(0.1)
+    server._next_command()
+    server.is_busy = False
+    server._next_command()
+    server._next_command()
+    assert calls == ["flush", "wait", "receive", "flush", "wait", "trim", "receive", "flush", "receive"]
 
 
 def test_small_transfers_are_not_worth_a_trim(server, calls):
