@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ATTEMPTS, _PAUSE_SECONDS = 60, 0.05
 """The connection to a process ends before its nanny notices its death: on a busy machine, a second before."""
 _ANSWER_SECONDS = 30.0
-"""How long one answer of a nanny is waited for: its machine may be busy. One that has died refuses the connection."""
+"""How long one answer of a nanny is waited for: its machine may be busy. One that is gone accepts no connection."""
 
 
 class Exit(NamedTuple):

@@ -18,7 +18,6 @@ import logging
 import pickle
 import uuid
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.attempt.failure import record_failure
@@ -58,6 +57,9 @@ _KILL_SECONDS = 1.0
 """A worker that has not ended itself after this time, because compiled code blocks it, is ended by its nanny."""
 _CLOSE_SECONDS = 10.0
 """How long closing the pool waits until a worker has been ended: its machine may be gone."""
+_CONNECT_SECONDS = 5.0
+"""How long to try to connect to the nanny of a dead worker: its system accepts the connection, however busy the nanny is. If the
+nanny or its machine has died too, dask would try again for 30 s, before which the nodes of the worker do not run elsewhere."""
 _ENOUGH_NODES = 16
 """A worker with this many unreported nodes is not sent single ones: a message costs more than a tiny node."""
 _WRITE_SECONDS = 10.0
@@ -245,7 +247,7 @@ class Link:
         has_died = self._blackboard is not None and not self._is_closed
         self.close()
         if self._blackboard is not None and has_died:
-            content = await self._blackboard.read(partial(remote, self._client))
+            content = await self._blackboard.read(self._connect_to_nanny)
             return Ended(None, content, await self._find_exit(self._blackboard.nanny))
         return Ended(reason)
 
@@ -257,8 +259,11 @@ class Link:
             return Exit(None, STILL_RUNS)
         if nanny_address is None:
             return Exit()
-        async with remote(self._client, nanny_address) as nanny:
+        async with self._connect_to_nanny(nanny_address) as nanny:
             return await ask_nanny(nanny, self.pid)
+
+    def _connect_to_nanny(self, address: str) -> Any:
+        return remote(self._client, address, _CONNECT_SECONDS)
 
     async def _open(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> None:
         from distributed.comm import connect
@@ -368,7 +373,7 @@ class Link:
     async def remove_blackboard(self) -> None:
         """Remove the blackboard of a worker that has ended, or ends now, without using its content."""
         if self._blackboard is not None:
-            await self._blackboard.remove(partial(remote, self._client))
+            await self._blackboard.remove(self._connect_to_nanny)
 
     def close(self) -> None:
         """End the stream: the worker then forgets all that the pool has there."""

@@ -35,16 +35,17 @@ class UnusableWorkerError(Exception):
     """A worker cannot run the nodes of this driver; the text says why."""
 
 
-def remote(client: Any, address: str) -> Any:
+def remote(client: Any, address: str, connect_seconds: float | None = None) -> Any:
     """Return a connection to a worker or nanny, for an `async with`; the client would keep its own open.
 
     Args:
         client: has the security settings of the cluster.
         address: of the worker or nanny.
+        connect_seconds: how long to try to connect; None for the time that dask is configured to.
     """
     from distributed.core import rpc
 
-    return rpc(address, connection_args=client.security.get_connection_args("client"))
+    return rpc(address, timeout=connect_seconds, connection_args=client.security.get_connection_args("client"))
 
 
 async def call(client: Any, address: str, function: Callable[..., Any], **arguments: Any) -> Any:

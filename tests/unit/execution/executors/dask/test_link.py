@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import socket
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
+from distributed.security import Security
 
 from treadle.execution.executors.dask import link as links
 from treadle.execution.executors.dask.blackboard_file import BlackboardReader
 from treadle.execution.executors.dask.code import ProjectCode
+from treadle.execution.executors.dask.exits import Exit
 from treadle.execution.executors.dask.link import Ended, Link
 
 
@@ -24,6 +28,13 @@ class Stream:
 
     def abort(self):
         self.is_open = False
+
+
+class Ending(Stream):
+    """A stream whose other end is gone."""
+
+    async def read(self):
+        raise OSError
 
 
 def test_a_message_that_cannot_be_read_ends_the_link(monkeypatch):
@@ -68,3 +79,23 @@ def test_a_worker_is_killed_when_its_machine_answers_again(monkeypatch, run_slow
     link._blackboard = BlackboardReader("there", nanny)
     run_slowly(link.kill())
     assert killed == ["tcp://worker"] if nanny is None else nanny in killed
+
+
+@pytest.mark.parametrize("content", [b"what it did last", None])
+def test_a_nanny_that_died_with_its_worker_is_given_up_soon(monkeypatch, tmp_path, content):
+    """The nodes of the worker run elsewhere then; dask itself would try for 30 s to connect to a nanny that is gone."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    if content is not None:
+        (tmp_path / "board").write_bytes(content)
+    seen = []
+
+    async def open_stream(link, *_arguments):
+        link._comm, link._blackboard, link.ready = Ending(), BlackboardReader(str(tmp_path / "board"), gone), True
+
+    monkeypatch.setattr(Link, "_open", open_stream)
+    monkeypatch.setattr(links, "_CONNECT_SECONDS", 0.1)
+    client = SimpleNamespace(security=Security())
+    link = Link(client, gone, 1, "pool", lambda _link, message: seen.append(message))
+    asyncio.run(asyncio.wait_for(link.run(b"", ProjectCode("", b""), {}), 20))
+    assert seen == [Ended(None, content, Exit())]
