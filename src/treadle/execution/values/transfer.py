@@ -238,6 +238,16 @@ def _copy_or_share(value: Any, copy_mode: CopyMode | None) -> tuple[Any, bool]:
         return value, True
 
 
+def _read_twice(value: Any) -> DatasetError:
+    kind = type(value)
+    msg = (
+        f"The value is an iterator of type {kind.__module__}.{kind.__qualname__}, which can be read only once: another "
+        "node, or an earlier attempt of this node, has received it. Return a list or another value that can be copied. "
+        "To share the object itself, declare its dataset with `type: MemoryDataset` and `copy_mode: assign`."
+    )
+    return DatasetError(msg)
+
+
 class LocalValues:
     """The values of in-memory datasets in this process, by dataset index.
 
@@ -249,7 +259,8 @@ class LocalValues:
         self._copy_mode_of = copy_mode_of
         self._values: dict[int, Any] = {}
         self._trees: set[int] = set()  # the datasets whose values were stored as trees, so that they are copied as such
-        self._read_once: set[int] = set()  # the datasets whose values are iterators that a node has received uncopied
+        # Of the datasets whose values are iterators that a node has received uncopied, what stands for that load.
+        self._read_once: dict[int, object] = {}
 
     def store_copy(self, dataset: int, value: Any) -> None:
         """Store a copy of a value."""
@@ -278,7 +289,7 @@ class LocalValues:
 
     def _put(self, dataset: int, value: Any, *, is_tree: bool = False) -> None:
         self._values[dataset] = value
-        self._read_once.discard(dataset)
+        self._read_once.pop(dataset, None)
         if is_tree:
             self._trees.add(dataset)
         else:
@@ -291,13 +302,7 @@ class LocalValues:
             DatasetError: the value is an iterator that cannot be copied, such as a generator, and a node has received it before.
         """
         if dataset in self._read_once:
-            kind = type(self._values[dataset])
-            msg = (
-                f"The value is an iterator of type {kind.__module__}.{kind.__qualname__}, which can be read only once: another "
-                "node, or an earlier attempt of this node, has received it. Return a list or another value that can be copied. "
-                "To share the object itself, declare its dataset with `type: MemoryDataset` and `copy_mode: assign`."
-            )
-            raise DatasetError(msg)
+            raise _read_twice(self._values[dataset])
         if last:
             return self._values.pop(dataset)
         value, mode = self._values[dataset], self._copy_mode_of(dataset)
@@ -311,7 +316,9 @@ class LocalValues:
                 return copied
         copied, shared = _copy_or_share(value, mode)
         if shared and isinstance(value, Iterator):
-            self._read_once.add(dataset)
+            this = object()
+            if self._read_once.setdefault(dataset, this) is not this:  # another thread has received it meanwhile
+                raise _read_twice(value)
         return copied
 
     def peek(self, dataset: int) -> Any:

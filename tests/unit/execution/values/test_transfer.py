@@ -7,6 +7,7 @@ import os
 import pickle
 import resource
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
@@ -382,6 +383,29 @@ def test_an_iterator_that_cannot_be_copied_is_passed_on_once(mode):
         values.load_input(0, last=True)
     values.store_copy(0, iter([1, 2]))
     assert list(values.load_input(0, last=False)) == list(values.load_input(0, last=True)) == [1, 2]
+
+
+def test_an_iterator_is_passed_to_one_of_two_threads():
+    """Neither has received it before, when the other one asks for it."""
+    both_load = threading.Barrier(2)
+
+    class Cursor:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            raise StopIteration
+
+        def __reduce_ex__(self, _protocol):
+            both_load.wait(60)
+            raise TypeError
+
+    values = LocalValues({0: CopyMode.DEEPCOPY}.get)
+    values.store_as_is(0, Cursor())
+    with ThreadPoolExecutor(2) as threads:
+        loads = [threads.submit(values.load_input, 0, last=False) for _ in range(2)]
+    errors = [load.exception() for load in loads]
+    assert {type(error) for error in errors} == {DatasetError, type(None)}
 
 
 def test_clearing_removes_all_values():
