@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 
 import pytest
@@ -325,3 +326,39 @@ def test_types_of_datasets_that_a_worker_cannot_import(tmp_path, monkeypatch, me
     ]
     with ParallelRunner(max_workers=1, start_method=method) as runner:
         assert runner.run(Pipeline(nodes), catalog)["end"] == {"part": "XY"}
+
+
+GENERATED = """
+import os
+import threading
+
+def make():
+    lock = threading.Lock()
+
+    class Process:
+        def __init__(self, filepath):
+            self._path = filepath
+
+        def load(self):
+            with lock:
+                return os.getpid()
+
+        def save(self, data):
+            pass
+
+    return Process
+
+Process = make()
+"""
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+def test_a_generated_type_that_a_worker_can_import(tmp_path, monkeypatch, method):
+    """Workers import it by its path in the catalog, although neither a pickle nor its own name leads to it."""
+    (tmp_path / "generated_types.py").write_text(GENERATED)
+    monkeypatch.delitem(sys.modules, "generated_types", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalog = Catalog.from_config({"process": {"type": "generated_types.Process", "filepath": str(tmp_path / "file")}})
+    with ParallelRunner(max_workers=1, start_method=method) as runner:
+        loaded_in = runner.run(Pipeline([node(abs, "process", "loaded_in")]), catalog)["loaded_in"]
+    assert loaded_in != os.getpid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -159,6 +160,14 @@ class Kept(AbstractDataset):
     def _describe(self):
         return {}
 
+def make():
+    class Made(Kept):
+        pass
+
+    return Made
+
+Made = make()
+
 def shout(value):
     return value.upper()
 """
@@ -174,12 +183,12 @@ def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, mon
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "unimportable", module)
     spec.loader.exec_module(module)
-    inner = {"type": "unimportable.Kept"}
+    inner = {"type": "unimportable.Made"}  # not its own name
     has_validators = importlib.util.find_spec("kedro.validation") is not None  # Kedro 1.6 or later
     validator = {"validator": "unimportable.shout"} if has_validators else {}
     catalog = DataCatalog.from_config(
         {
-            "text": {**inner, **validator, "filepath": str(tmp_path / "text")},
+            "text": {"type": "unimportable.Kept", **validator, "filepath": str(tmp_path / "text")},
             "memory": {"type": "MemoryDataset", **validator},
             "parts": {"type": "partitions.PartitionedDataset", "path": str(tmp_path / "parts"), "dataset": inner},
         }
@@ -193,3 +202,47 @@ def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, mon
     (tmp_path / "parts").mkdir()
     outputs = warm_runner.run(pipeline(nodes), catalog)
     assert outputs["end"].load() == {"part": "XY" if has_validators else "xy"}
+
+
+GENERATED = """
+import os
+import threading
+from kedro.io import AbstractDataset
+
+def make():
+    lock = threading.Lock()
+
+    class Process(AbstractDataset):
+        def __init__(self, filepath):
+            self._path = filepath
+
+        def load(self):
+            with lock:
+                return os.getpid()
+
+        def save(self, data):
+            pass
+
+        def _describe(self):
+            return {}
+
+    return Process
+
+Process = make()
+"""
+
+
+def test_a_generated_type_that_workers_can_import(method, tmp_path, monkeypatch):
+    """Workers import it by its path in the catalog, although neither a pickle nor its own name leads to it."""
+    from kedro.io import DataCatalog
+    from kedro.pipeline import pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    (tmp_path / "generated_kedro_types.py").write_text(GENERATED)
+    monkeypatch.delitem(sys.modules, "generated_kedro_types", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("generated_kedro_types")  # as an earlier run, or the project, does
+    catalog = DataCatalog.from_config({"process": {"type": "generated_kedro_types.Process", "filepath": "file"}})
+    outputs = ParallelRunner(max_workers=2, start_method=method).run(pipeline([node(abs, "process", "loaded_in")]), catalog)
+    assert outputs["loaded_in"].load() != os.getpid()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from kedro.io import AbstractDataset
 
+    from treadle.execution.packing.dataset_types import Definition
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigRecipe:
@@ -27,8 +29,8 @@ class ConfigRecipe:
     save_version: str | None
     is_latest: bool = True
     """False if the catalog has built the dataset already: code may have changed the object since."""
-    classes: tuple[type, ...] = ()
-    """The classes that the configuration names and that a worker cannot import. Unpickling defines them under their names."""
+    classes: tuple[Definition, ...] = ()
+    """The classes in the configuration that a worker cannot import by their paths. Unpickling defines them there."""
 
     def build(self, name: str) -> AbstractDataset[Any, Any]:
         """Build the dataset."""
@@ -143,16 +145,18 @@ def recipe_of(waiting: Any) -> ConfigRecipe:
     return ConfigRecipe(waiting.config, waiting.load_version, waiting.save_version, classes=classes)
 
 
-def _unimportable_classes(config: Mapping[str, Any]) -> tuple[type, ...]:
+def _unimportable_classes(config: Mapping[str, Any]) -> tuple[Definition, ...]:
     """Return the classes of scripts, notebooks and modules that cannot be imported whose paths are in a configuration."""
-    from treadle.execution.values.importable import is_found_by_name
+    from treadle.execution.packing.dataset_types import Definition
+    from treadle.execution.values.importable import is_module_found
 
-    found: dict[type, None] = {}
-    for text in _strings(config):
+    found = []
+    for text in dict.fromkeys(_strings(config)):
         module, _, name = text.rpartition(".")
-        kind = getattr(sys.modules.get(module), "__dict__", {}).get(name)  # not by getattr, which may import more
-        if isinstance(kind, type) and not is_found_by_name(kind):
-            found[kind] = None
+        if not is_module_found(module):
+            kind = getattr(sys.modules[module], "__dict__", {}).get(name)  # not by getattr, which may import more
+            if isinstance(kind, type):
+                found.append(Definition(module, name, kind))
     return tuple(found)
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values import restoring
-from treadle.execution.values.importable import MAIN_MODULES, is_found_by_name, is_importable
+from treadle.execution.values.importable import is_found_by_name, is_module_found
 from treadle.execution.values.in_band import pickle_in_band
-from treadle.io.types import known_type, resolve_type
+from treadle.io.types import resolve_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,12 +53,13 @@ def _with_classes(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _unimportable(type_name: Any, name: str) -> type[Any] | None:
-    if known_type(type_name) is not None:
-        return None
+    """Return the class that a `type:` names, or is, if workers cannot import it; else None."""
+    if isinstance(type_name, type):
+        return None if is_found_by_name(type_name) else type_name
+    if not isinstance(type_name, str) or is_module_found(type_name.rpartition(".")[0]):
+        return None  # workers find what the module has under this name, although a class may have another name of its own
     with suppress(DatasetError):  # an unknown type: the node that needs the dataset reports it
-        kind = resolve_type(type_name, name)
-        if not is_found_by_name(kind):
-            return kind
+        return resolve_type(type_name, name)
     return None
 
 
@@ -74,15 +75,14 @@ def pickled_definitions(paths: Iterable[str]) -> bytes | None:
     found = []
     for path in dict.fromkeys(paths):
         module_name, _, name = path.rpartition(".")
-        module = sys.modules.get(module_name)
-        if module is not None and (module_name in MAIN_MODULES or not is_importable(module)) and name in vars(module):
-            found.append(_Definition(module_name, name, vars(module)[name]))
+        if not is_module_found(module_name) and name in (names := vars(sys.modules[module_name])):
+            found.append(Definition(module_name, name, names[name]))
     with suppress(UnpicklableValueError):
         return pickle_in_band(found) if found else None
     return None
 
 
-class _Definition:
+class Definition:
     """An object that is defined under its name where it is unpickled."""
 
     def __init__(self, module: str, name: str, value: Any) -> None:

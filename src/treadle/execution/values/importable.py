@@ -41,6 +41,16 @@ def is_found_by_name(obj: Any) -> bool:
     return found is obj and is_importable(module) and not _travels_by_value(obj.__module__)
 
 
+def is_module_found(name: str) -> bool:
+    """Return whether another process can import a module by its name.
+
+    Args:
+        name: the full name of a module. One that this process has not imported can be imported by all processes, or by none.
+    """
+    module = sys.modules.get(name)
+    return module is None or (name not in MAIN_MODULES and is_importable(module) and not _travels_by_value(name))
+
+
 def is_importable(module: ModuleType) -> bool:
     """Return whether another process with the same `sys.path` can import a module.
 
