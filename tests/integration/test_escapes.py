@@ -35,6 +35,9 @@ class Exits:
 SHARED = []
 """Values that nodes of this process keep, so that they have to be copied when they are saved."""
 
+LONG_SECONDS = 1000.0
+"""How long a thread waits until it asks the thread that has the interpreter to release it: longer than the test runs."""
+
 
 @pytest.mark.parametrize("is_shared", [True, False])
 @pytest.mark.parametrize(("kind", "text"), [(Unkeepable, "emory"), (Exits, "")])
@@ -190,13 +193,20 @@ def test_a_worker_thread_that_dies_is_replaced(monkeypatch):
 def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, forked_by, ending):
     """The child is ended, with a message; the node goes on in the process that it began in, and saves its outputs once.
 
-    It makes no difference whether Python has forked, or a library in another language, of which Python learns nothing.
+    It makes no difference whether Python has forked, or a library in another language, of which Python learns nothing. If another
+    thread had asked for the interpreter when such a library forks, the child would wait for ever for that thread, which it does not
+    have. So during the run no thread asks: each waits until the interpreter is released.
     """
 
     def fork():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about forks beside threads
-            child = os.fork() if forked_by == "python" else ctypes.PyDLL(None).fork()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(LONG_SECONDS)  # in a worker, too
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about forks beside threads
+                child = os.fork() if forked_by == "python" else ctypes.PyDLL(None).fork()
+        finally:
+            sys.setswitchinterval(interval)
         if child == 0:
             sys.stderr = (tmp_path / "said").open("w")
             if ending == "raises":
@@ -207,7 +217,12 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     nodes = [node(fork, None, "status", name="forks"), node(_note, ["status", "file"], None, name="after")]
-    any_runner.run(Pipeline(nodes), Catalog({"file": tmp_path / "saved"}))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(LONG_SECONDS)
+    try:
+        any_runner.run(Pipeline(nodes), Catalog({"file": tmp_path / "saved"}))
+    finally:
+        sys.setswitchinterval(interval)
     assert (tmp_path / "saved").read_text() == ("7\n" if ending == "exits" else "1\n")
     said = (tmp_path / "said").read_text()
     if ending == "exits":
