@@ -194,7 +194,7 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
     """The child is ended, with a message; the node goes on in the process that it began in, and saves its outputs once.
 
     It makes no difference whether Python has forked, or a library in another language, of which Python learns nothing. If another
-    thread had asked for the interpreter when such a library forks, the child would wait for ever for that thread, which it does not
+    thread asked for the interpreter while such a library forks, the child would wait for ever for that thread, which it does not
     have. So during the run no thread asks: each waits until the interpreter is released.
     """
 
