@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _ATTEMPTS, _PAUSE_SECONDS = 60, 0.05
 """The connection to a process ends before its nanny notices its death: on a busy machine, a second before."""
 _ANSWER_SECONDS = 30.0
-"""How long one answer of a nanny is waited for: its machine may be busy. One that is gone accepts no connection."""
+"""How long one answer of a nanny is waited for, and how long it is asked again: its machine may be busy. One that is gone accepts
+no connection."""
 
 
 class Exit(NamedTuple):
@@ -65,14 +66,15 @@ async def ask_nanny(nanny: Any, pid: int) -> Exit:
         nanny: a connection to the nanny.
         pid: id of the process.
     """
-    found = Exit()
+    found, clock = Exit(), asyncio.get_running_loop().time
+    last = clock() + _ANSWER_SECONDS
     for _attempt in range(_ATTEMPTS):
         try:
             log = await asyncio.wait_for(nanny.get_logs(), _ANSWER_SECONDS)
         except (OSError, asyncio.TimeoutError):
             return found
         found = exit_in((message for _level, message in log), pid)
-        if found.code is not None:
+        if found.code is not None or clock() > last:
             return found
         await asyncio.sleep(_PAUSE_SECONDS)
     return found

@@ -47,3 +47,17 @@ def test_a_nanny_that_is_slow(run_slowly, late):
             return [("INFO", line) for line in answers.pop(0)]
 
     assert run_slowly(ask_nanny(Nanny(), 41)) == Exit(-9)
+
+
+def test_a_nanny_that_is_slow_and_does_not_know(run_slowly, late):
+    """It is not asked sixty times: the nodes of the worker run elsewhere when the answer is there."""
+    asked = []
+
+    class Nanny:
+        async def get_logs(self):
+            asked.append(None)
+            await late(20)
+            return []
+
+    assert run_slowly(ask_nanny(Nanny(), 41)) == Exit()
+    assert len(asked) == 2
