@@ -63,23 +63,22 @@ def _unimportable(type_name: Any, name: str) -> type[Any] | None:
     return None
 
 
-def pickled_definitions(paths: Iterable[str]) -> bytes | None:
-    """Pickle the objects that have these paths and that workers cannot import. Unpickling defines them under their paths.
+def pickled_definitions(paths: Iterable[str]) -> tuple[bytes, ...]:
+    """Pickle the objects that have these paths and that workers cannot import. Unpickling defines each under its path.
 
     Args:
         paths: module and name of each object.
 
     Returns:
-        The pickle; None if there are no such objects, or they cannot be pickled: the node that needs one reports it.
+        The pickles, without those of objects that cannot be pickled: the node that needs such an object reports it.
     """
     found = []
     for path in dict.fromkeys(paths):
         module_name, _, name = path.rpartition(".")
         if not is_module_found(module_name) and name in (names := vars(sys.modules[module_name])):
-            found.append(Definition(module_name, name, names[name]))
-    with suppress(UnpicklableValueError):
-        return pickle_in_band(found) if found else None
-    return None
+            with suppress(UnpicklableValueError):
+                found.append(pickle_in_band(Definition(module_name, name, names[name])))
+    return tuple(found)
 
 
 class Definition:

@@ -125,7 +125,7 @@ class RunSpec(NamedTuple):
         seeds: seeds of the random number generators; None if no node is seeded.
         records_outputs: whether the content of each persistent output is recorded after it was saved.
         validators: (dataset index, declared validator) of the datasets in memory that have one.
-        definitions: validators that workers cannot import, pickled; None if there are none.
+        definitions: validators that workers cannot import, each pickled.
     """
 
     run_id: str
@@ -154,7 +154,7 @@ class RunSpec(NamedTuple):
     process_state: bytes = b""
     records_outputs: bool = False
     validators: tuple[tuple[int, ValidatorRecipe], ...] = ()
-    definitions: bytes | None = None
+    definitions: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"RunSpec({self.run_id!r}, {len(self.node_at)} nodes, {len(self.dataset_names)} datasets)"

@@ -100,8 +100,8 @@ class OpenRun:
         if spec.process_state != between.state:
             process_state.apply(spec.process_state, system=between.system_settings)
             between.state = spec.process_state
-        if spec.definitions is not None:
-            pickle.loads(spec.definitions)  # noqa: S301 - the parent sent it; they are found by their names
+        for definition in spec.definitions:
+            pickle.loads(definition)  # noqa: S301 - the parent sent it; the object is then found by its name
         self._made_catalog: Catalog | None = None
         self.context = RunContext(
             run_id=spec.run_id,
