@@ -56,7 +56,7 @@ _logger = logging.getLogger(__name__)
 _KILL_SECONDS = 1.0
 """A worker that has not ended itself after this time, because compiled code blocks it, is ended by its nanny."""
 _CLOSE_SECONDS = 10.0
-"""How long closing the pool waits until a worker has been ended: its machine may be gone."""
+"""How long closing the pool waits until the nanny of a worker has ended it: their machine may be gone."""
 _CONNECT_SECONDS = 5.0
 """How long to try to connect to the nanny of a dead worker: its system accepts the connection, however busy the nanny is. If the
 nanny or its machine has died too, dask would try again for 30 s, before which the nodes of the worker do not run elsewhere."""
@@ -351,9 +351,13 @@ class Link:
             worker.cancel()
 
     async def kill_to_close(self) -> None:
-        """End the worker's process, unless its node finishes within a moment, or its machine does not answer for long."""
+        """End the worker's process, unless its node finishes within a moment, or its machine does not answer for long.
+
+        Without a nanny, nothing ends a worker that compiled code blocks, so waiting for it would only delay the end of the run.
+        """
+        has_nanny = self._blackboard is not None and self._blackboard.nanny is not None
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.kill(if_idle=False), _CLOSE_SECONDS)
+            await asyncio.wait_for(self.kill(if_idle=False), _CLOSE_SECONDS if has_nanny else _KILL_SECONDS)
 
     async def _have_nanny_kill(self) -> bool:
         """Have the worker's nanny end its process; return whether there is a nanny that did."""

@@ -81,6 +81,40 @@ def test_a_worker_is_killed_when_its_machine_answers_again(monkeypatch, run_slow
     assert killed == ["tcp://worker"] if nanny is None else nanny in killed
 
 
+@pytest.mark.parametrize("nanny", ["tcp://nanny", None])
+def test_closing_waits_for_nannies_only(monkeypatch, run_slowly, late, nanny):
+    """A worker without one, whose node is compiled code, would not be ended however long Ctrl-C waits for it."""
+
+    class Blocked:
+        async def treadle_kill(self, **_arguments):
+            await asyncio.Event().wait()
+
+        run = treadle_kill
+
+    @asynccontextmanager
+    async def connect(_client, _address):
+        yield Blocked()
+
+    monkeypatch.setattr(links, "remote", connect)
+    monkeypatch.setattr(links, "KILL", "treadle_kill")
+    link = Link(None, "tcp://worker", 1, "pool", lambda *_: None)
+    link._blackboard = BlackboardReader("there", nanny)
+
+    async def is_closed_after(*pauses):
+        closing = asyncio.ensure_future(link.kill_to_close())
+        found = []
+        for seconds in pauses:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await late(seconds)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            found.append(closing.done())
+        return found
+
+    assert run_slowly(is_closed_after(0, 2, 10)) == [False, nanny is None, True]
+
+
 @pytest.mark.parametrize("content", [b"what it did last", None])
 def test_a_nanny_that_died_with_its_worker_is_given_up_soon(monkeypatch, tmp_path, content):
     """The nodes of the worker run elsewhere then; dask itself would try for 30 s to connect to a nanny that is gone."""
