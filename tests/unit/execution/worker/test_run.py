@@ -55,20 +55,22 @@ class Channel:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
+    ("durations", "expected"),
     [
-        (0.0, [1, FLUSH_BATCH_SIZE, FLUSH_BATCH_SIZE]),  # the first one alone: the parent does not know yet how long nodes take
-        (1 / 1024, [1, *[5] * 59]),
-        (1.0, [1] * 300),
+        ([0.0] * 300, [1, FLUSH_BATCH_SIZE, FLUSH_BATCH_SIZE]),  # the first one alone: nobody knows how long nodes take
+        ([1 / 1024] * 300, [1, *[5] * 59]),
+        ([1.0] * 300, [1] * 300),
+        ([0.0, 0.003, 0.003, 0.003], [1, 2]),  # the second message leaves when its last node ends, not when the next one does
     ],
 )
-def test_reports_are_sent_together_but_not_late(monkeypatch, seconds, expected):
+def test_reports_are_sent_together_but_not_late(monkeypatch, durations, expected):
     """Those of tiny nodes as one message; none waits much longer than some milliseconds for the node after it."""
-    now = [1.0]
+    now, left = [1.0], iter(durations)
 
     def attempt(*_arguments, **_named):
-        now[0] += seconds
-        return Times(now[0], now[0], 0.0, 0.0, 0.0)
+        started = now[0]
+        now[0] += next(left)
+        return Times(started, now[0], 0.0, 0.0, 0.0)
 
     monkeypatch.setattr(worker_run, "attempt_node", attempt)
     monkeypatch.setattr(worker_run, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
@@ -78,6 +80,6 @@ def test_reports_are_sent_together_but_not_late(monkeypatch, seconds, expected):
     run._worker = SimpleNamespace(channel=Channel(), blackboard=board, sender=sender, place=0, current=None, running=None)
     run._context = run._number = None
     run._outputs, run._kept, run._heap, run._flush_at = {}, {}, Heap(), 0.0
-    for node in range(300):
+    for node in range(len(durations)):
         run.attempt(node, deque())
     assert run._worker.channel.messages == expected
