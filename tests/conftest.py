@@ -112,6 +112,21 @@ def parallel_runner(start_method):
         yield runner
 
 
+@pytest.fixture
+def unimportable(tmp_path, monkeypatch):
+    """`unimportable(source)`: load a module from a file that no other process finds, under this name, and return it."""
+
+    def load(source):
+        (file := tmp_path / "unimportable.py").write_text(source)
+        spec = importlib.util.spec_from_file_location("unimportable", file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "unimportable", module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
 @pytest.fixture(scope="session")
 def wait_until():
     """`wait_until(predicate, what)`: poll until the predicate is true; fail after 60 seconds."""

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,6 @@ class Exits:
 
 SHARED = []
 """Values that nodes of this process keep, so that they have to be copied when they are saved."""
-
-LONG_SECONDS = 1000.0
-"""How long a thread waits until it asks the thread that has the interpreter to release it: longer than the test runs."""
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
@@ -186,6 +184,17 @@ def test_a_worker_thread_that_dies_is_replaced(monkeypatch):
         assert runner.run(pipeline, Catalog())["n"] == 1
 
 
+@contextmanager
+def no_thread_asks():
+    """Let each thread that waits for the interpreter wait until it is released, and not ask for it."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000.0)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
 @pytest.mark.parametrize(
     ("forked_by", "ending"),
     [("python", "returns"), ("python", "raises"), ("python", "exits"), ("library", "returns"), ("library", "raises")],
@@ -199,14 +208,9 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
     """
 
     def fork():
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(LONG_SECONDS)  # in a worker, too
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about forks beside threads
-                child = os.fork() if forked_by == "python" else ctypes.PyDLL(None).fork()
-        finally:
-            sys.setswitchinterval(interval)
+        with no_thread_asks(), warnings.catch_warnings():  # in a worker, too
+            warnings.simplefilter("ignore")  # about forks beside threads
+            child = os.fork() if forked_by == "python" else ctypes.PyDLL(None).fork()
         if child == 0:
             sys.stderr = (tmp_path / "said").open("w")
             if ending == "raises":
@@ -217,12 +221,8 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     nodes = [node(fork, None, "status", name="forks"), node(_note, ["status", "file"], None, name="after")]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(LONG_SECONDS)
-    try:
+    with no_thread_asks():
         any_runner.run(Pipeline(nodes), Catalog({"file": tmp_path / "saved"}))
-    finally:
-        sys.setswitchinterval(interval)
     assert (tmp_path / "saved").read_text() == ("7\n" if ending == "exits" else "1\n")
     said = (tmp_path / "said").read_text()
     if ending == "exits":

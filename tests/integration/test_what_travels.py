@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 
@@ -302,13 +301,9 @@ def shout(value):
 
 @pytest.mark.parametrize("method", START_METHODS)
 @pytest.mark.parametrize("as_class", [True, False])
-def test_types_of_datasets_that_a_worker_cannot_import(tmp_path, monkeypatch, method, as_class):
+def test_types_of_datasets_that_a_worker_cannot_import(tmp_path, unimportable, method, as_class):
     """A catalog has classes and validators of a script, a notebook or a file, or their paths, also inside of other datasets."""
-    (file := tmp_path / "unimportable.py").write_text(UNIMPORTABLE)
-    spec = importlib.util.spec_from_file_location("unimportable", file)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "unimportable", module)
-    spec.loader.exec_module(module)
+    module = unimportable(UNIMPORTABLE)
     kind = module.Kept if as_class else "unimportable.Kept"
     (tmp_path / "parts").mkdir()
     catalog = Catalog.from_config(

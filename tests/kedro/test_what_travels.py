@@ -173,16 +173,12 @@ def shout(value):
 """
 
 
-def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, monkeypatch):
+def test_types_of_datasets_that_workers_cannot_import(warm_runner, tmp_path, unimportable):
     """A catalog names classes and validators of a script, a notebook or a file by their paths, also inside of other datasets."""
     from kedro.io import DataCatalog
     from kedro.pipeline import pipeline
 
-    (file := tmp_path / "unimportable.py").write_text(UNIMPORTABLE)
-    spec = importlib.util.spec_from_file_location("unimportable", file)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "unimportable", module)
-    spec.loader.exec_module(module)
+    unimportable(UNIMPORTABLE)
     inner = {"type": "unimportable.Made"}  # not its own name
     has_validators = importlib.util.find_spec("kedro.validation") is not None  # Kedro 1.6 or later
     validator = {"validator": "unimportable.shout"} if has_validators else {}
