@@ -259,11 +259,11 @@ class RunBundle:
                 pickled = pickled_with_classes(recipe)
             except UnpicklableValueError:
                 stay.add(recipe.name)
-                continue
-            if pickled is None:
-                recipes.append(recipe)
             else:
-                objects.append((recipe.name, pickled))
+                if pickled is None:
+                    recipes.append(recipe)
+                else:
+                    objects.append((recipe.name, pickled))
         main_only = {
             index
             for index, node in enumerate(plan.nodes if stay else ())
@@ -326,23 +326,20 @@ class RunBundle:
 
     def validator_paths(self) -> Iterator[str]:
         """Yield the paths of the validators that the datasets of the run declare."""
-        find = getattr(self.catalog, "validator_recipe", None)  # a catalog class of the project may not have it
-        if find is None:
-            return
-        for dataset in self.plan.datasets:
-            if dataset.declared and not is_parameter(dataset.name) and (recipe := find(dataset.name)) is not None:
-                yield recipe.path
+        return (recipe.path for _index, recipe in self._declared_validators())
 
     def _validators(self) -> Iterator[tuple[int, ValidatorRecipe]]:
         """Yield the declared validator of each dataset in memory that has one, with its index."""
+        datasets = self.plan.datasets
+        return ((index, recipe) for index, recipe in self._declared_validators() if datasets[index].in_memory)
+
+    def _declared_validators(self) -> Iterator[tuple[int, ValidatorRecipe]]:
         find = getattr(self.catalog, "validator_recipe", None)  # a catalog class of the project may not have it
         if find is None:
             return
         for index, dataset in enumerate(self.plan.datasets):
-            if dataset.in_memory and dataset.declared and not is_parameter(dataset.name):
-                recipe = find(dataset.name)
-                if recipe is not None:
-                    yield index, recipe
+            if dataset.declared and not is_parameter(dataset.name) and (recipe := find(dataset.name)) is not None:
+                yield index, recipe
 
     def _memory_validators(self) -> MemoryValidators | None:
         recipes = tuple(self._validators())
