@@ -7,7 +7,6 @@ the logging setup read from a source.
 
 from __future__ import annotations
 
-import os
 import re
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -250,8 +249,8 @@ def _expression(pattern: str) -> str:
 def _unreadable(name: str, exc: Exception) -> ConfigError:
     if isinstance(exc, UnicodeDecodeError):
         problem, hint = "it is not UTF-8", "Save it as UTF-8."
-    elif os.path.islink(name) and not os.path.exists(name):  # noqa: PTH110, PTH114 - a string
-        problem = f"it is a link to {os.readlink(name)}, which does not exist"  # noqa: PTH115 - the same
+    elif (path := Path(name)).is_symlink() and not path.exists():
+        problem = f"it is a link to {path.readlink()}, which does not exist"
         hint = "Restore that file, or remove the link."
     else:
         problem, hint = str(exc), "Check its permissions."

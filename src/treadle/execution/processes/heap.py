@@ -5,7 +5,7 @@ work with large values, that is memory that the other workers and the values in 
 frames took up to twice their size.
 
 A worker trims its memory when it is idle. One that is never idle does it rarely, because its next node would use the memory
-again: frames of strings took an eighth longer when each node was followed by a trim.
+again: frames of strings took up to an eighth longer when each node was followed by a trim.
 
 Runs in workers, where nodes run. State: how much processor time the last trim took, and what has happened since.
 """

@@ -259,7 +259,7 @@ class LocalValues:
         self._copy_mode_of = copy_mode_of
         self._values: dict[int, Any] = {}
         self._trees: set[int] = set()  # the datasets whose values were stored as trees, so that they are copied as such
-        # Of the datasets whose values are iterators that a node has received uncopied, what stands for that load.
+        # The datasets whose values are iterators that cannot be copied and that a node has received, with a token of that load.
         self._read_once: dict[int, object] = {}
 
     def store_copy(self, dataset: int, value: Any) -> None:
@@ -316,8 +316,8 @@ class LocalValues:
                 return copied
         copied, shared = _copy_or_share(value, mode)
         if shared and isinstance(value, Iterator):
-            this = object()
-            if self._read_once.setdefault(dataset, this) is not this:  # another thread has received it meanwhile
+            token = object()
+            if self._read_once.setdefault(dataset, token) is not token:  # another thread has received it meanwhile
                 raise _read_twice(value)
         return copied
 

@@ -30,8 +30,8 @@ _PREFIX = "treadle-board-"
 _STALE_SECONDS = 3600.0
 """Age of a blackboard after which it is removed if its process has ended."""
 _READ_SECONDS = 30.0
-"""How long a nanny may take to read the blackboard of its worker: its disk may be slow, and finished nodes would run again. One
-that is gone accepts no connection, and is waited for less long."""
+"""How long a nanny may take to read the blackboard of its worker. Its disk may be slow, and without the blackboard, finished
+nodes run again. A nanny that is gone is given up sooner, when connecting to it fails."""
 _REMOVE_SECONDS = 3.0
 """How long a nanny may take if its answer is not needed."""
 

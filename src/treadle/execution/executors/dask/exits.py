@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _ATTEMPTS, _PAUSE_SECONDS = 60, 0.05
 """The connection to a process ends before its nanny notices its death: on a busy machine, a second before."""
 _ANSWER_SECONDS = 30.0
-"""How long one answer of a nanny is waited for, and how long it is asked again: its machine may be busy. One that is gone accepts
-no connection."""
+"""How long to wait for an answer of a nanny, and how long to ask again: its machine may be busy. A nanny that is gone is given up
+sooner, when connecting to it fails."""
 
 
 class Exit(NamedTuple):
