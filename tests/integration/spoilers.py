@@ -200,10 +200,11 @@ def _spoil_frame(frame):
         frame.insert(0, "spoilt", 1)
 
 
-def raid(kind):
-    """Change all that nodes of this process had of a kind and kept, and let go of it."""
-    for value in HOARD.pop(kind, ()):
-        spoil(value)
+def raid(*kinds):
+    """Change all that nodes of this process had of some kinds and kept, and let go of it."""
+    for kind in kinds:
+        for value in HOARD.pop(kind, ()):
+            spoil(value)
 
 
 # --- nodes ---------------------------------------------------------------------------------------------------------------
@@ -217,9 +218,9 @@ def produce(what):
     return value, shared, what
 
 
-def see(value, what, *_after):
-    """Tell what there is to see, then change it, and all that was in this process's hands before; keep it."""
-    raid(what)
+def see(value, what, *others):
+    """Tell what there is to see, then change it, and all that was in this process's hands before of this and others; keep it."""
+    raid(what, *others)
     seen = look(value)
     spoil(value)
     hoard(what, value)
@@ -227,6 +228,10 @@ def see(value, what, *_after):
 
 
 def hand_on(value, what):
-    """Change a value and return the very same."""
+    """Change a value and return the very same, and where it is kept: only nodes after this one look there.
+
+    In a runner of threads, another node could change the value while this one returns it, before the runner has it.
+    """
     spoil(value)
-    return hoard(what, value)
+    kept = (*what, id(value))
+    return hoard(kept, value), kept

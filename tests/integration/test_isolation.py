@@ -26,21 +26,24 @@ def _nodes(case):
     def seen(what, value, *after):
         return node(spoilers.see, [value, f"what {case}", *after], f"{what} {case}", name=f"{what} {case}")
 
+    def handed_on(what, value):
+        return node(spoilers.hand_on, [value, f"what {case}"], [f"{what} {case}", f"where {what} {case}"], name=f"{what} {case}")
+
     made, shared, given, stored = (f"{name} {case}" for name in ("made", "shared", "given", "stored"))
     return [
         node(spoilers.produce, f"case {case}", [made, shared, f"what {case}"], name=f"make {case}"),
-        node(spoilers.hand_on, [made, f"what {case}"], f"handed {case}", name=f"hand on {case}"),
-        node(spoilers.hand_on, [stored, f"what {case}"], f"result {case}", name=f"return {case}"),
+        handed_on("handed", made),
+        handed_on("result", stored),
         seen("one", made),
         seen("two", made),
-        seen("later", made, f"one {case}", f"two {case}", f"handed {case}"),
+        seen("later", made, f"one {case}", f"two {case}", f"where handed {case}"),
         seen("part", shared),
         seen("part later", shared, f"part {case}"),
         seen("given one", given),
         seen("given two", given, f"given one {case}"),
         seen("stored one", stored),
-        seen("stored two", stored, f"stored one {case}"),
-        node(spoilers.see, [f"handed {case}", f"what {case}", f"one {case}"], f"changed {case}", name=f"changed {case}"),
+        seen("stored two", stored, f"stored one {case}", f"where result {case}"),
+        seen("changed", f"handed {case}", f"where handed {case}", f"one {case}"),
     ]
 
 
