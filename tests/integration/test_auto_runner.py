@@ -76,6 +76,20 @@ def test_a_choice_stands_while_runs_stay_fast():
     assert runner.latest.runner == "parallel"
 
 
+def test_a_choice_is_made_again_after_20_runs():
+    """The first runs may have been on a busy machine: what the other runner took is remembered, and it is tried again."""
+    runner = AutoRunner(2, "fork")
+    busy = RunTimes("sequential", 1, 0.0101, 0.0, {f"n{each}": 0.0025 for each in range(4)})
+    now = RunTimes("parallel", 2, 0.01, 0.004, {f"n{each}": 0.001 for each in range(4)})
+    runner._own_runs[:] = [now] * 3 + [busy] * 3
+    chosen = []
+    for _ in range(22):
+        runner.run(SMALL, Catalog())
+        runner._own_runs[0] = now if runner.latest.runner == "parallel" else busy
+        chosen.append(runner.latest.runner)
+    assert chosen == ["parallel"] * 20 + ["sequential"] + ["parallel"]
+
+
 def test_a_choice_does_not_stand_for_another_graph():
     """Nodes with the same names that depend on each other otherwise may be faster with another runner."""
     runner = AutoRunner(2, "fork")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.start_method import check_start_method
 from treadle.execution.runners.arguments import checked_memory, checked_workers
-from treadle.execution.runners.estimates import ENOUGH_RUNS, PARALLEL, SEQUENTIAL, THREAD, choose_runner_for
+from treadle.execution.runners.estimates import ENOUGH_RUNS, OLD_RUNS, PARALLEL, SEQUENTIAL, THREAD, choose_runner_for
 from treadle.execution.runners.limits import run_limits
 from treadle.execution.runners.runner import Runner
 from treadle.execution.runners.sequential import SequentialRunner
@@ -33,16 +33,14 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
     from treadle.planning.run_times import RunTimes
 
-_MOST_KEPT = 20
-"""How many of its own runs a runner remembers."""
-
 
 class AutoRunner(Runner):
     """Run each pipeline sequentially, in threads or in processes: whichever was, or is expected to be, the fastest.
 
-    A pipeline whose nodes have not run yet runs in processes. After that, the durations of its nodes and runs are known from the
-    session store and from this runner's own runs. The choice and its reason are logged and recorded. Nodes with timeouts always
-    run in processes, which can be ended. A node that crashes its process ends this one if it runs here.
+    A pipeline whose nodes have not run yet runs in processes, unless each node uses what the one before it returns: then workers
+    would gain nothing, and it runs sequentially. After that, the durations of its nodes and runs are known from the session store
+    and from this runner's own runs. The choice and its reason are logged and recorded. Nodes with timeouts always run in
+    processes, which can be ended. A node that crashes its process ends this one if it runs here.
 
     Args:
         max_workers: the most workers that it may use; None for the number of cores that the process may use.
@@ -86,6 +84,7 @@ class AutoRunner(Runner):
         self._runners: dict[str, Runner] = {}
         self._own_runs: list[RunTimes] = []  # the latest first
         self._chosen_for: tuple[object, ...] = ()  # what the latest choice was made for
+        self._uses = 0  # of the latest choice
 
     def run_bundle(
         self,
@@ -111,7 +110,7 @@ class AutoRunner(Runner):
             finally:
                 self.start_method, self.start_method_reason = runner.start_method, runner.start_method_reason
             if runner.last_run is not None:
-                self._own_runs = [runner.last_run, *self._own_runs][:_MOST_KEPT]
+                self._own_runs = _remembered([runner.last_run, *self._own_runs])
         return result
 
     def _choose(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Choice:
@@ -120,13 +119,14 @@ class AutoRunner(Runner):
         graph = [(node.name, node.parents, node.main_only) for node in plan.nodes]
         chosen_for = graph, plan.policies, plan.resources, are_traced
         latest = self.latest if self._chosen_for == chosen_for and self._own_runs else None
-        if latest is not None and self._own_runs[0].seconds <= latest.valid_up_to:
+        self._uses += 1
+        if latest is not None and self._own_runs[0].seconds <= latest.valid_up_to and self._uses <= OLD_RUNS:
             return latest
         past = self._past(plan, past_runs)
         if are_traced:  # threads share TRACEPARENT, so no node of theirs has its own span in it
             past = [run for run in past if run.runner != THREAD]
         self.latest = choose_runner_for(plan, past, self.max_workers, run_limits(plan, self.resources or {}))
-        self._chosen_for = chosen_for
+        self._chosen_for, self._uses = chosen_for, 1
         return self.latest
 
     def _past(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Sequence[RunTimes]:
@@ -180,3 +180,14 @@ class AutoRunner(Runner):
     def make_executor(self, plan: Plan) -> Executor:
         """Make the executor of the runner that this one would choose now."""
         return self._opened(choose_runner_for(plan, self._own_runs, self.max_workers)).make_executor(plan)
+
+
+def _remembered(runs: Sequence[RunTimes]) -> list[RunTimes]:
+    """Return the runs to remember, of all runs with the latest first: the latest ones, and some of each runner."""
+    kept: list[RunTimes] = []
+    of_runner: dict[str, int] = {}
+    for run in runs:
+        of_runner[run.runner] = of_runner.get(run.runner, 0) + 1
+        if len(kept) < OLD_RUNS or of_runner[run.runner] <= ENOUGH_RUNS:
+            kept.append(run)
+    return kept

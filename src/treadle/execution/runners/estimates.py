@@ -42,6 +42,12 @@ _TRIED_WITHIN, _TRIED_SECONDS = 1.1, 1.0
 Only processes have run the nodes then, and they slow each other down, so the model is too pessimistic here, and only here.
 """
 
+OLD_RUNS = 20
+"""A runner that has not run the nodes for this many runs may be tried again: the data or the machine may have changed."""
+
+_TRIED_AGAIN_WITHIN = 1.25
+"""That is done if it took at most this many times as long as the best runner, and the model expects it to be faster by now."""
+
 _NO_LOSS = 1.02
 """The fewest workers are used whose makespan is at most this factor above that of all workers."""
 
@@ -57,12 +63,16 @@ class Estimate(NamedTuple):
         workers: its number of workers.
         seconds: the expected duration of the run.
         runs: number of earlier runs with this runner and exactly these nodes.
+        model: the duration of the run by the model, from the nodes of recent runs.
+        age: number of runs since the latest of those runs; 0 if there are none.
     """
 
     runner: str
     workers: int
     seconds: float
     runs: int
+    model: float
+    age: int = 0
 
 
 class Choice(NamedTuple):
@@ -97,9 +107,9 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
     if plan.timeouts:
         why = "nodes have timeouts, and only a process can be ended while it runs a node"
         return Choice(PARALLEL, most_workers, why, math.inf)
-    if len(names) < 2 or most_workers == 1:
-        why = "only one worker may be used" if most_workers == 1 else f"{_nodes(len(names))}"
-        return Choice(SEQUENTIAL, 1, f"{why}, so workers would gain nothing", math.inf)
+    nothing_gained = _why_workers_gain_nothing(plan, most_workers)
+    if nothing_gained is not None:
+        return Choice(SEQUENTIAL, 1, f"{nothing_gained}, so workers would gain nothing", math.inf)
     wanted = frozenset(names)
     known = wanted.intersection(name for run in past for name in run.nodes)
     if 2 * len(known) <= len(names):
@@ -111,6 +121,10 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
     tried = next((each for each in others if each.runner == SEQUENTIAL and not each.runs and each.seconds <= limit), None)
     if tried is not None and best.runs:
         return Choice(tried.runner, tried.workers, f"{_expected(tried)}, not tried yet; {_expected(best)} {_with(best)}")
+    old = next((each for each in others if _may_be_faster_by_now(each, best)), None)
+    if old is not None:
+        why = f"{old.model:.3g} s expected, not tried for {old.age} runs; {_expected(best)} {_with(best)}"
+        return Choice(old.runner, old.workers, why)
     compared = ", ".join(f"{each.seconds:.3g} s {_with(each)}" for each in others)
     valid_up_to = min(each.seconds for each in others) if best.runs >= ENOUGH_RUNS else 0.0
     return Choice(best.runner, best.workers, f"{_expected(best)}, {compared}", valid_up_to)
@@ -128,10 +142,10 @@ def estimate_runners(
         limits: see `choose_runner_for`.
     """
     wanted = {node.name for node in plan.nodes}
-    same: dict[str, list[RunTimes]] = {SEQUENTIAL: [], PARALLEL: [], THREAD: []}
-    for run in past:
+    same: dict[str, dict[int, RunTimes]] = {SEQUENTIAL: {}, PARALLEL: {}, THREAD: {}}
+    for age, run in enumerate(past):
         if run.runner in same and run.nodes.keys() == wanted and len(same[run.runner]) < _RECENT_RUNS:
-            same[run.runner].append(run)
+            same[run.runner][age] = run
     alone = _preparation(past)
     serial = _judge(SEQUENTIAL, 1, same[SEQUENTIAL], alone + sum(_node_seconds(plan, past, SEQUENTIAL)))
     seconds = [each + _NODE_COST for each in _node_seconds(plan, past, PARALLEL)]
@@ -146,12 +160,37 @@ def estimate_runners(
     return tuple(estimates)
 
 
-def _judge(runner: str, workers: int, runs: Sequence[RunTimes], model: float) -> Estimate:
-    """Judge a runner by its runs of these nodes; by the model too, while there are few, for the first ones may be slow."""
-    took = [run.seconds for run in runs]
+def _why_workers_gain_nothing(plan: Plan, most_workers: int) -> str | None:
+    """Return why no two nodes of a plan can run at the same time, if they cannot."""
+    if most_workers == 1:
+        return "only one worker may be used"
+    if len(plan.nodes) < 2:
+        return _nodes(len(plan.nodes))
+    if all(index in node.parents for index, node in enumerate(plan.nodes[1:])):
+        return "each node uses what the one before it returns"
+    return None
+
+
+def _may_be_faster_by_now(estimate: Estimate, best: Estimate) -> bool:
+    """Check whether a runner that was slower than the best one some time ago is worth another run."""
+    was_close = estimate.seconds <= _TRIED_AGAIN_WITHIN * best.seconds
+    return was_close and estimate.age >= OLD_RUNS and estimate.model < best.seconds
+
+
+def _judge(runner: str, workers: int, runs: Mapping[int, RunTimes], model: float) -> Estimate:
+    """Judge a runner by its runs of these nodes; by the model too, while there are few, for the first ones may be slow.
+
+    Args:
+        runner: the runner.
+        workers: its number of workers.
+        runs: its runs of these nodes; the keys are the numbers of runs since.
+        model: how long the run takes by the model.
+    """
+    took = [run.seconds for run in runs.values()]
+    age = min(runs, default=0)
     if len(took) >= ENOUGH_RUNS:
-        return Estimate(runner, workers, median(took), len(took))
-    return Estimate(runner, workers, min([*took, model]) if took else model, len(took))
+        return Estimate(runner, workers, median(took), len(took), model, age)
+    return Estimate(runner, workers, min([*took, model]) if took else model, len(took), model, age)
 
 
 def _preparation(past: Sequence[RunTimes]) -> float:
@@ -163,8 +202,9 @@ def _preparation(past: Sequence[RunTimes]) -> float:
 def _node_seconds(plan: Plan, past: Sequence[RunTimes], runner: str) -> list[float]:
     """Return how long each node takes under a runner, as far as that runner ran it; else under another one."""
     known: dict[str, list[float]] = {}
-    for preferred in (True, False):
-        for run in [each for each in past if (each.runner == runner) is preferred][:_RECENT_RUNS]:
+    recent, earlier = past[:OLD_RUNS], past[OLD_RUNS:]
+    for runs, preferred in ((recent, True), (recent, False), (earlier, True), (earlier, False)):
+        for run in [each for each in runs if (each.runner == runner) is preferred][:_RECENT_RUNS]:
             for name, seconds in run.nodes.items():
                 took = known.setdefault(name, [])
                 if len(took) < ENOUGH_RUNS:

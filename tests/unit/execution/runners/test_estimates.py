@@ -96,10 +96,38 @@ def test_only_recent_runs_count():
     assert (serial.seconds, serial.runs) == (8.0, 5)
 
 
-def test_a_chain_gains_nothing_from_workers():
-    """The simulation knows that its nodes cannot run side by side."""
-    past = [ran("parallel", 4.6, 1.0, start_up=0.5)]
-    assert choose_runner_for(plan_of(4, chain=True), past, 8)[:2] == ("sequential", 1)
+@pytest.mark.parametrize("past", [[], [*[ran("parallel", 4.6, 1.0, start_up=0.5)] * 3, *[ran("sequential", 9.0, 2.2)] * 3]])
+def test_a_chain_gains_nothing_from_workers(past):
+    """Its nodes cannot run side by side, so it runs sequentially, even if the machine was busy each time it did."""
+    choice = choose_runner_for(plan_of(4, chain=True), past, 8)
+    assert choice[:2] == ("sequential", 1)
+    assert choice.reason == "each node uses what the one before it returns, so workers would gain nothing"
+
+
+def test_nodes_that_are_almost_a_chain_are_compared():
+    """One node that does not use what the one before it returns can run beside it."""
+    nodes = [node(lambda *_: 1, f"d{max(0, each - 2)}" if each else None, f"d{each}", name=f"n{each}") for each in range(1, 4)]
+    plan = compile_plan(Pipeline([node(lambda: 1, None, "d0", name="n0"), *nodes]), Catalog())
+    assert choose_runner_for(plan, [], 8).runner == "parallel"
+
+
+def test_a_runner_that_was_close_is_tried_again_after_20_runs():
+    """The machine may have been busy while it ran, and no other run would ever tell."""
+    plan, parallel, serial = plan_of(4), [ran("parallel", 2.0, 0.45, start_up=0.5)], [ran("sequential", 2.4, 0.6)] * 3
+    assert choose_runner_for(plan, parallel * 19 + serial, 2).runner == "parallel"
+    again = choose_runner_for(plan, parallel * 20 + serial, 2)
+    assert again.runner == "sequential"
+    assert again.reason == "1.8 s expected, not tried for 20 runs; 2 s expected in 2 processes"
+    assert choose_runner_for(plan, parallel * 20 + [ran("sequential", 2.6, 0.6)] * 3, 2).runner == "parallel"  # was too slow
+    slower = [ran("parallel", 2.0, 0.6, start_up=0.5)]
+    assert choose_runner_for(plan, slower * 20 + serial, 2).runner == "parallel"  # no reason to expect anything else
+
+
+def test_parallel_runs_are_tried_again_as_well():
+    """What holds for sequential runs holds for them."""
+    serial, parallel = [ran("sequential", 4.0, 1.0)], [ran("parallel", 4.5, 2.0, start_up=0.5)] * 3
+    assert choose_runner_for(plan_of(4), serial * 19 + parallel, 2).runner == "sequential"
+    assert choose_runner_for(plan_of(4), serial * 20 + parallel, 2).runner == "parallel"
 
 
 def test_no_more_workers_than_help():
