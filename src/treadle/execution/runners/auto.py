@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 class AutoRunner(Runner):
     """Run each pipeline sequentially, in threads or in processes: whichever was, or is expected to be, the fastest.
 
-    A pipeline whose nodes have not run yet runs in processes, unless each node uses what the one before it returns: then workers
-    would gain nothing, and it runs sequentially. After that, the durations of its nodes and runs are known from the session store
-    and from this runner's own runs. The choice and its reason are logged and recorded. Nodes with timeouts always run in
-    processes, which can be ended. A node that crashes its process ends this one if it runs here.
+    A pipeline whose nodes have not run yet runs in processes. After that, the durations of its nodes and runs are known from the
+    session store and from this runner's own runs. The choice and its reason are logged and recorded. Nodes with timeouts always
+    run in processes, which can be ended. A node that crashes its process ends this one if it runs here.
 
     Args:
         max_workers: the most workers that it may use; None for the number of cores that the process may use.

@@ -107,12 +107,13 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
     if plan.timeouts:
         why = "nodes have timeouts, and only a process can be ended while it runs a node"
         return Choice(PARALLEL, most_workers, why, math.inf)
-    nothing_gained = _why_workers_gain_nothing(plan, most_workers)
-    if nothing_gained is not None:
-        return Choice(SEQUENTIAL, 1, f"{nothing_gained}, so workers would gain nothing", math.inf)
     wanted = frozenset(names)
     known = wanted.intersection(name for run in past for name in run.nodes)
-    if 2 * len(known) <= len(names):
+    are_known = 2 * len(known) > len(names)
+    nothing_gained = _why_workers_gain_nothing(plan, most_workers, are_known=are_known)
+    if nothing_gained is not None:
+        return Choice(SEQUENTIAL, 1, f"{nothing_gained}, so workers would gain nothing", math.inf)
+    if not are_known:
         return Choice(PARALLEL, most_workers, f"{len(names) - len(known)} of {_nodes(len(names))} have not run yet")
     estimates = estimate_runners(plan, past, most_workers, limits)
     best = min(estimates, key=lambda each: each.seconds)
@@ -160,13 +161,16 @@ def estimate_runners(
     return tuple(estimates)
 
 
-def _why_workers_gain_nothing(plan: Plan, most_workers: int) -> str | None:
-    """Return why no two nodes of a plan can run at the same time, if they cannot."""
+def _why_workers_gain_nothing(plan: Plan, most_workers: int, *, are_known: bool) -> str | None:
+    """Return why no two nodes of a plan can run at the same time, if they cannot.
+
+    A chain of nodes that have not run yet may start in a worker nevertheless, as all such nodes do: they may crash their process.
+    """
     if most_workers == 1:
         return "only one worker may be used"
     if len(plan.nodes) < 2:
         return _nodes(len(plan.nodes))
-    if all(index in node.parents for index, node in enumerate(plan.nodes[1:])):
+    if are_known and all(index in node.parents for index, node in enumerate(plan.nodes[1:])):
         return "each node uses what the one before it returns"
     return None
 
