@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from treadle import Catalog, NodePolicy, NodeTimeoutError, Pipeline, RunnerError, WorkerLostError, node
+from treadle import Catalog, Dataset, NodePolicy, NodeTimeoutError, Pipeline, RunnerError, WorkerLostError, node
 from treadle.errors import NodeError
 from treadle.events import (
     DatasetReleased,
@@ -216,6 +216,38 @@ def test_a_function_that_cannot_be_pickled(any_runner, rules, tmp_path, caplog):
         assert len(texts) == (1 if warned and any_runner.has_processes else 0)
         for text in texts:
             assert all(f"{name} (cannot pickle '_thread.lock' object)" in text for name in warned)
+
+
+class LockedDataset(Dataset):
+    """A dataset that cannot be pickled; its value is the process that loads it."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+
+    def load(self):
+        with self._lock:
+            return os.getpid()
+
+    def save(self, data):
+        """There is nothing to save."""
+
+
+def test_a_dataset_that_cannot_be_pickled(any_runner, rules, tmp_path, caplog):
+    """Its nodes run in this process, whether they load or save it. One warning says why, unless it is their policy."""
+    for policy, warned in ((None, ["b", "d"]), (NodePolicy(run_in="main"), [])):
+        nodes = [
+            node(rules.where, "folder", "a", name="a"),
+            node(lambda locked, *_a: (locked, os.getpid()), ["locked", "a"], "b", name="b", policy=policy),
+            node(lambda: 1, None, "locked too", name="d", policy=policy),
+        ]
+        caplog.clear()
+        catalog = {"folder": str(tmp_path), "locked": LockedDataset(), "locked too": LockedDataset()}
+        run = Run(any_runner, nodes, catalog)
+        assert run.result["b"] == (os.getpid(), os.getpid())
+        texts = [record.getMessage() for record in caplog.records if "cannot be pickled" in record.getMessage()]
+        assert len(texts) == (1 if warned and any_runner.has_processes else 0)
+        for text in texts:
+            assert "b ('locked': cannot pickle '_thread.lock' object), d ('locked too': cannot pickle" in text
 
 
 def test_what_is_scarce_is_used_by_one_at_a_time(any_runner, rules, marks, tmp_path):

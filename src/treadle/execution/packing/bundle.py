@@ -248,27 +248,24 @@ class RunBundle:
         used = [dataset.name for dataset in plan.datasets if dataset.declared and not dataset.in_memory]
         used += [name for node in plan.nodes for name in node.node.confirms]
         part = self.catalog.subset(used)
-        objects, recipes, stay = [], [], set()
+        objects, recipes = [], []
+        stay: dict[str, UnpicklableValueError] = {}  # the datasets that stay in this process
         for name, dataset in part.objects:
             try:
                 objects.append((name, pickle_in_band(dataset)))
-            except UnpicklableValueError:
-                stay.add(name)
+            except UnpicklableValueError as exc:
+                stay[name] = exc
         for recipe in part.recipes:
             try:
                 pickled = pickled_with_classes(recipe)
-            except UnpicklableValueError:
-                stay.add(recipe.name)
+            except UnpicklableValueError as exc:
+                stay[recipe.name] = exc
             else:
                 if pickled is None:
                     recipes.append(recipe)
                 else:
                     objects.append((recipe.name, pickled))
-        main_only = {
-            index
-            for index, node in enumerate(plan.nodes if stay else ())
-            if not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
-        }
+        main_only = self._nodes_of(stay)
         nodes = pickled_nodes(self.plan)
         main_only |= nodes.unpicklable.keys()
         self._warn_of_unpicklable(nodes, _logger)
@@ -285,6 +282,31 @@ class RunBundle:
             validators=tuple(self._validators()),
         )
         return spec, frozenset(main_only)
+
+    def _nodes_of(self, stay: Mapping[str, UnpicklableValueError]) -> set[int]:
+        """Return the nodes that run in the main process because of datasets that cannot be pickled, and log their names.
+
+        Args:
+            stay: the names of these datasets, each with the error.
+        """
+        found, reasons = set(), []
+        for index, planned in enumerate(self.plan.nodes if stay else ()):
+            node = planned.node
+            used = [name for name in dict.fromkeys((*node.inputs, *node.outputs, *node.confirms)) if name in stay]
+            if not used:
+                continue
+            found.add(index)
+            if not planned.main_only:
+                why = ", ".join(f"'{name}': {stay[name].__cause__ or stay[name]}" for name in used)
+                reasons.append(f"{planned.name} ({why})")
+        if reasons:
+            _logger.warning(
+                "These nodes run in the main process, because datasets that they use cannot be pickled: %s. Create an object "
+                "like a lock or a connection when the dataset is first used, or remove it in `__getstate__` of the dataset's "
+                "class, so that its nodes can run in a worker; or give these the policy `run_in: main`.",
+                ", ".join(reasons),
+            )
+        return found
 
     def _warn_of_unpicklable(self, nodes: PickledNodes, logger: logging.Logger) -> None:
         """Log which nodes run in the main process because of their functions; those that have to anyway are left out."""
