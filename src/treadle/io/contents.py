@@ -159,16 +159,16 @@ def written_files_noted() -> Iterator[None]:
         _written.reset(token)
 
 
-def note_written(path: str, descriptor: int) -> None:
+def note_written(path: str, descriptor: int, status: os.stat_result) -> None:
     """Note the content of a complete file, if `written_files_noted` is active. Called before the file is moved to its path.
 
     Args:
         path: the path that the file will have.
         descriptor: the open file.
+        status: its attributes.
     """
     written = _written.get()
     if written is not None:
-        status = os.fstat(descriptor)
         written[path] = WrittenFile(status.st_size, status.st_mtime_ns, _digest(descriptor, status.st_size), time.time_ns())
 
 

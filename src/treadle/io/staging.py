@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.io.contents import note_moved
-from treadle.io.temporary import temporary_beside, temporary_folder_in
+from treadle.io.temporary import TemporaryFile, temporary_folder_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -72,7 +72,7 @@ def _move(file: Path, target: Path) -> None:
     except OSError as exc:
         if exc.errno != errno.EXDEV:
             raise
-        with temporary_beside(resolved) as (beside, _descriptor):  # a link leads to another file system
-            shutil.copyfile(file, beside)
-            shutil.copymode(file, beside)
-            beside.replace(resolved)
+        with TemporaryFile(str(resolved)) as beside:  # a link leads to another file system
+            shutil.copyfile(file, beside.path)
+            shutil.copymode(file, beside.path)
+            beside.replace_target()

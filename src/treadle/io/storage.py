@@ -11,6 +11,7 @@ looks for versions.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -102,42 +103,40 @@ class LocalStorage:
     @contextlib.contextmanager
     def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
         """Open a file to write; it appears when the block ends without an error."""
-        from treadle.io.temporary import temporary_beside
+        from treadle.io.temporary import TemporaryFile
 
-        target = Path(path).resolve()  # a link stays a link: the file it points to is replaced
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            mode: int | None = target.stat().st_mode
-        except FileNotFoundError:
-            mode = None
+        target, mode = _file_to_replace(path)
         if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device cannot be replaced
             with _open(target, "a" if how.append else "w", how) as file:
                 yield file
             return
-        with temporary_beside(target) as (temporary, descriptor):
+        with TemporaryFile(target) as temporary:
+            descriptor = temporary.descriptor
             if how.append and mode is not None:
-                shutil.copyfile(target, temporary)
-            with _open(temporary, "a" if how.append else "w", how, descriptor) as file:
+                shutil.copyfile(target, temporary.path)
+            place = descriptor if how.compression is None else temporary.path
+            with _open(place, "a" if how.append else "w", how, closes=False) as file:
                 yield file
-            if mode is not None:
+            if mode is not None and stat.S_IMODE(mode) != temporary.mode:
                 os.fchmod(descriptor, stat.S_IMODE(mode))
             os.close(os.dup(descriptor))  # network file systems write the file, and report a full disk, when it is closed
-            note_written(path, descriptor)
-            saved = stat_facts(os.fstat(descriptor))  # of this file, even if another process replaces it next
-            temporary.replace(target)
-            self._saved[path] = saved
+            status = os.fstat(descriptor)  # of this file, even if another process replaces it next
+            note_written(path, descriptor, status)
+            temporary.replace_target()
+            self._saved[path] = stat_facts(status)
 
     def exists(self, path: str) -> bool:
         """Return whether the file or folder exists."""
-        return Path(path).exists()
+        return _mode(path) is not None
 
     def is_folder(self, path: str) -> bool:
         """Return whether the folder exists."""
-        return Path(path).is_dir()
+        mode = _mode(path)
+        return mode is not None and stat.S_ISDIR(mode)
 
     def names(self, path: str) -> list[str]:
         """Return the names in a folder; none if it does not exist."""
-        return [entry.name for entry in Path(path).iterdir()] if Path(path).is_dir() else []
+        return os.listdir(path) if self.is_folder(path) else []  # noqa: PTH208 - a path object takes several times as long
 
     def files(self, path: str, depth: int | None = None, *, links: bool = True) -> list[str]:
         """Return the files in a folder and those below it, relative to it; none if it does not exist."""
@@ -172,6 +171,35 @@ class LocalStorage:
         return local_content(blank, path, known, names)
 
 
+def _file_to_replace(path: str) -> tuple[str, int | None]:
+    """Return the file that a save replaces, and its mode; None if it does not exist.
+
+    A symbolic link stays one: the file that it points to is replaced.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISLNK(mode):
+            return path, mode
+        path = os.path.realpath(path)
+        return path, os.stat(path).st_mode  # noqa: PTH116 - a path object takes several times as long
+    except FileNotFoundError:
+        return path, None
+
+
+def _mode(path: str) -> int | None:
+    """Return the mode of a file or folder; None if there is none.
+
+    Raises:
+        OSError: it cannot be determined, for example because a folder may not be searched.
+    """
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - as above
+    except OSError as exc:
+        if exc.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return None
+
+
 def is_local(address: str) -> bool:
     """Return whether an address (a path or a URL) is a local path."""
     return address.startswith(_LOCAL_PREFIXES) or (
@@ -181,7 +209,7 @@ def is_local(address: str) -> bool:
 
 def split_prefix(address: str) -> tuple[str, str]:
     """Split a local address into its prefix, such as `file://`, which is empty for a plain path, and the path."""
-    prefix = next((each for each in _LOCAL_PREFIXES if address.startswith(each)), "")
+    prefix = next((each for each in _LOCAL_PREFIXES if address.startswith(each)), "") if "://" in address else ""
     return prefix, address[len(prefix) :]
 
 
@@ -231,16 +259,20 @@ def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
     return RemoteStorage(address, options)
 
 
-def _open(
-    path: str | Path, letter: str, how: OpenArguments, descriptor: int | None = None
-) -> contextlib.AbstractContextManager[IO[Any]]:
-    """Open a local file, by its descriptor if it is already open; the descriptor stays open."""
+def _open(file: str | int, letter: str, how: OpenArguments, *, closes: bool = True) -> contextlib.AbstractContextManager[IO[Any]]:
+    """Open a local file by its path, or by a descriptor unless it is compressed.
+
+    Args:
+        file: the path or the descriptor.
+        letter: the mode: `r`, `w` or `a`.
+        how: the other arguments.
+        closes: whether the descriptor is closed with the file.
+    """
     if how.compression is None:
-        target, closes = (path, True) if descriptor is None else (descriptor, False)
-        return open(target, how.mode(letter), how.buffering, closefd=closes, **cast("Any", how.text))
+        return open(file, how.mode(letter), how.buffering, closefd=closes, **cast("Any", how.text))
     import fsspec
 
-    return cast("IO[Any]", fsspec.open(str(path), how.mode(letter), compression=how.compression, **how.text))
+    return cast("IO[Any]", fsspec.open(file, how.mode(letter), compression=how.compression, **how.text))
 
 
 def local_file_of(dataset: object) -> str | None:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,37 +20,80 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from typing_extensions import Self
+
+_NEW_FILE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+"""With O_PATH (Linux), no permission to list the folder is needed."""
 _NAME: Final = r"\..*\.[0-9a-f]{12}\.treadle(\.[^/]*)?"
 _NEWEST_VERSIONS: Final = 5
 """Number of version folders that are searched, the newest first; the one of a killed run is among them."""
 
 
-@contextmanager
-def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
-    """Create an empty, locked file in the folder of another file; remove it if the block raises.
+class TemporaryFile:
+    """An empty, locked file in the folder of another file, which it replaces on request; removed if the block raises.
+
+    The folder is held open: it stays the same one if a link that leads to it is changed while the file is written.
 
     Args:
-        target: the file that it will replace; the new name has the same suffix, because compression is inferred from it.
+        target: the file to replace; not a symbolic link. Missing folders are created. The name of the temporary file has the same
+            suffix, because compression is inferred from it.
 
-    Yields:
-        The path of the file, and a descriptor for reading and writing, which is closed at the end of the block.
+    Attributes:
+        descriptor: for reading and writing it; closed at the end of the block.
+        mode: its permissions, those of a new file.
     """
-    while True:
-        path = target.with_name(f".{target.stem[:40]}.{os.urandom(6).hex()}.treadle{target.suffix[:20]}")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):  # this file system has no locks
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        if os.fstat(descriptor).st_nlink:
-            break
-        os.close(descriptor)  # another process removed it as a leftover before it was locked
+
+    __slots__ = ("_folder", "_name", "_place", "_target", "descriptor", "mode")
+
+    def __init__(self, target: str) -> None:
+        self._place, self._target = os.path.split(target)
+        stem, suffix = os.path.splitext(self._target)  # noqa: PTH122 - a path object takes several times as long
+        self._folder = _open_folder(self._place or os.curdir)
+        try:
+            while True:
+                self._name = f".{stem[:40]}.{os.urandom(6).hex()}.treadle{suffix[:20]}"
+                self.descriptor = os.open(self._name, _NEW_FILE, 0o666, dir_fd=self._folder)
+                with suppress(OSError):  # this file system has no locks
+                    fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+                status = os.fstat(self.descriptor)
+                if status.st_nlink:
+                    break
+                os.close(self.descriptor)  # another process removed it as a leftover before it was locked
+        except BaseException:
+            os.close(self._folder)
+            raise
+        self.mode = stat.S_IMODE(status.st_mode)
+
+    def __enter__(self) -> Self:
+        return self
+
+    @property
+    def path(self) -> str:
+        """The path of the temporary file."""
+        return os.path.join(self._place, self._name)  # noqa: PTH118 - as above
+
+    def replace_target(self) -> None:
+        """Move the file to its target."""
+        os.replace(self._name, self._target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._name, dir_fd=self._folder)
+        finally:
+            os.close(self.descriptor)
+            os.close(self._folder)
+
+
+def _open_folder(path: str) -> int:
+    """Open a folder to create files in it; create it if it does not exist."""
     try:
-        yield path, descriptor
-    except BaseException:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        raise
-    finally:
-        os.close(descriptor)
+        return os.open(path, _FOLDER)
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103 - as above
+        return os.open(path, _FOLDER)
 
 
 @contextmanager

@@ -109,6 +109,28 @@ def test_links_stay_links(tmp_path):
     assert (tmp_path / "real.txt").read_text() == "new"
 
 
+def test_a_link_to_a_folder_that_changes_while_a_file_is_written(tmp_path):
+    """The file is saved in the folder where it was begun, and nothing else is left."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    with LocalStorage().writing(str(tmp_path / "link" / "x.txt"), TEXT) as file:
+        (tmp_path / "link").unlink()
+        (tmp_path / "link").symlink_to(tmp_path / "two")
+        file.write("whole")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*") if path.is_file()] == ["one/x.txt"]
+    assert (tmp_path / "one" / "x.txt").read_text() == "whole"
+
+
+def test_a_file_that_cannot_be_looked_for_is_an_error(tmp_path):
+    """It is not taken for one that does not exist; a link to itself is."""
+    with pytest.raises(OSError, match="too long"):
+        LocalStorage().exists(str(tmp_path / ("x" * 300)))
+    (tmp_path / "circle").symlink_to("circle")
+    assert not LocalStorage().exists(str(tmp_path / "circle"))
+    assert not LocalStorage().exists(str(tmp_path / "none" / "x"))
+
+
 def test_devices_are_written_to():
     """What is no regular file is written to and stays what it is."""
     with LocalStorage().writing(os.devnull, BINARY) as file:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from treadle import Catalog
 from treadle.io.opening import OpenArguments
 from treadle.io.storage import LocalStorage
-from treadle.io.temporary import remove_leftovers, temporary_beside
+from treadle.io.temporary import TemporaryFile, remove_leftovers
 
 KILLED = """
 import os, signal, sys
@@ -100,6 +101,6 @@ def test_a_file_that_is_taken_before_it_is_locked_is_made_again(tmp_path, monkey
         lock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", take_first)
-    with temporary_beside(tmp_path / "x.csv") as (path, _descriptor):
-        assert path.exists()
-        assert path != taken[0]
+    with TemporaryFile(str(tmp_path / "x.csv")) as file:
+        assert Path(file.path).exists()
+        assert Path(file.path) != taken[0]

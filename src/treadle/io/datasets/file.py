@@ -111,8 +111,9 @@ class FileDataset(Dataset):
 
     def save(self, data: Any) -> None:
         """Write the file atomically, in the version to save."""
-        with self.appending() as save:
-            save(data)
+        _refuse_none(data)
+        with self.storage.writing(self.save_path(), self._open_save) as file:
+            self.write(file, data)
 
     @property
     def appends(self) -> bool:
@@ -128,9 +129,7 @@ class FileDataset(Dataset):
         """
 
         def save(data: Any) -> None:
-            if data is None:
-                msg = "None cannot be saved. The function of the node probably lacks a return statement."
-                raise DatasetError(msg)
+            _refuse_none(data)
             self.write(file, data)
 
         with self.storage.writing(self.save_path(), self._open_save) as file:
@@ -221,7 +220,7 @@ class FileDataset(Dataset):
         """
         if self._version is None:
             return self.filepath
-        if self.storage.exists(self.filepath) and not self.storage.is_folder(self.filepath):
+        if not self.storage.is_folder(self.filepath) and self.storage.exists(self.filepath):
             msg = f"{self._shown_path()} is a file, but this versioned dataset needs a folder of versions. Move the file first."
             raise DatasetError(msg)
         wanted, own = self._version
@@ -313,6 +312,12 @@ class FileDataset(Dataset):
             )
             raise DatasetError(msg)
         return True
+
+
+def _refuse_none(data: Any) -> None:
+    if data is None:
+        msg = "None cannot be saved. The function of the node probably lacks a return statement."
+        raise DatasetError(msg)
 
 
 @cache
