@@ -159,17 +159,23 @@ def written_files_noted() -> Iterator[None]:
         _written.reset(token)
 
 
-def note_written(path: str, descriptor: int, status: os.stat_result) -> None:
+def note_written(path: str, descriptor: int, status: os.stat_result) -> str | None:
     """Note the content of a complete file, if `written_files_noted` is active. Called before the file is moved to its path.
 
     Args:
         path: the path that the file will have.
         descriptor: the open file.
         status: its attributes.
+
+    Returns:
+        a hash of the content; None if it was not noted.
     """
     written = _written.get()
-    if written is not None:
-        written[path] = WrittenFile(status.st_size, status.st_mtime_ns, _digest(descriptor, status.st_size), time.time_ns())
+    if written is None:
+        return None
+    digest = _digest(descriptor, status.st_size)
+    written[path] = WrittenFile(status.st_size, status.st_mtime_ns, digest, time.time_ns())
+    return digest
 
 
 def note_moved(path: str, target: str) -> None:
@@ -212,7 +218,8 @@ def local_content(
         if names is not None:
             return _folder(blank, path, sorted(names), known)
         if (written := (_written.get() or {}).get(path)) is not None:
-            return blank._replace(**written._asdict())
+            size, mtime_ns, digest, taken_ns = written
+            return blank._replace(size=size, mtime_ns=mtime_ns, digest=digest, taken_ns=taken_ns)
         status = _stat(path)
         if stat.S_ISDIR(status.st_mode):
             return _folder(blank, path, sorted(folder_files(path)), known)
@@ -323,4 +330,6 @@ def _digest(descriptor: int, size: int) -> str:
     while content := os.pread(descriptor, block, offset):
         hasher.update(content)
         offset += len(content)
+        if offset == size:  # not asked for more; a file that grows is noticed by its times
+            break
     return f"xxh3:{hasher.hexdigest()}"

@@ -50,32 +50,44 @@ class FileIdentity(NamedTuple):
         return self.facts == other.facts or (self.digest is not None and self.digest == other.digest)
 
 
+class SavedFile(NamedTuple):
+    """A local file as this process saved it.
+
+    Attributes:
+        facts: its attributes, as in `FileIdentity`.
+        digest: a hash of its content; None if it was not hashed.
+    """
+
+    facts: tuple[Any, ...]
+    digest: str | None
+
+
 def stat_facts(status: os.stat_result) -> tuple[Any, ...]:
     """Return the attributes of a local file that identify its content: device, inode, size, and time of last change."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdentity | None:
+def identify_local(path: str, saved: SavedFile | None = None) -> FileIdentity | None:
     """Return the identity of a local file or folder; None if there is none.
 
     Args:
         path: the file.
-        saved: the facts of the file when it was saved, if known. They are returned if another process has replaced the file.
+        saved: the file when this process saved it, if it did. Its identity is returned if another process has replaced the file.
     """
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116 - `Path.stat` takes three times as long, and a run may have thousands of results
         facts = stat_facts(found)
-        if saved is not None and facts != saved:
-            return FileIdentity(path, saved)
+        if saved is not None and (facts != saved.facts or saved.digest is not None):
+            return FileIdentity(path, *saved)
         if stat.S_ISDIR(found.st_mode):
             return FileIdentity(path, _folder_facts(path))
         if not stat.S_ISREG(found.st_mode) or found.st_size > _HASHED_BYTES:
             return FileIdentity(path, facts)
-        with Path(path).open("rb") as file:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
             content = file.read()
             unchanged = stat_facts(os.fstat(file.fileno())) == facts
     except OSError:
-        return FileIdentity(path, saved) if saved is not None else None
+        return FileIdentity(path, *saved) if saved is not None else None
     return FileIdentity(path, facts, digest_of(content) if unchanged else None)
 
 
@@ -89,7 +101,7 @@ def identify_untouched(path: str, known: ContentRecord) -> FileIdentity | None:
     if known.location != path or known.version is not None:
         return None
     try:
-        found = os.stat(path)  # noqa: PTH116 - `Path.stat` takes three times as long, and a run may have thousands of results
+        found = os.stat(path)  # noqa: PTH116 - as above
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode) or not is_untouched(found, known):

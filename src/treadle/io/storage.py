@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 from treadle.errors import DatasetError
 from treadle.folders import walk_folder
 from treadle.io.contents import local_content, note_written
-from treadle.io.identity import FileIdentity, identify_local, stat_facts
+from treadle.io.identity import FileIdentity, SavedFile, identify_local, stat_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -94,7 +94,7 @@ class LocalStorage:
     local = True
 
     def __init__(self) -> None:
-        self._saved: dict[str, tuple[Any, ...]] = {}  # facts of saved files, until they are read
+        self._saved: dict[str, SavedFile] = {}  # until they are identified
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
@@ -121,9 +121,9 @@ class LocalStorage:
                 os.fchmod(descriptor, stat.S_IMODE(mode))
             os.close(os.dup(descriptor))  # network file systems write the file, and report a full disk, when it is closed
             status = os.fstat(descriptor)  # of this file, even if another process replaces it next
-            note_written(path, descriptor, status)
+            digest = note_written(path, descriptor, status)
             temporary.replace_target()
-            self._saved[path] = stat_facts(status)
+            self._saved[path] = SavedFile(stat_facts(status), digest)
 
     def exists(self, path: str) -> bool:
         """Return whether the file or folder exists."""
