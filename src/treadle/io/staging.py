@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.io.contents import note_moved
-from treadle.io.temporary import TemporaryFile, temporary_folder_in
+from treadle.io.temporary import TemporaryFile, file_to_replace, temporary_folder_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,10 +42,10 @@ def staged_files(folder: str, obsolete: Callable[[], Iterable[str]] = tuple) -> 
         yield temporary
         with _locked(target):
             for parent, _, names in os.walk(temporary):
-                place = target / os.path.relpath(parent, temporary)
-                place.mkdir(parents=True, exist_ok=True)
+                place = os.path.normpath(target / os.path.relpath(parent, temporary))
+                os.makedirs(place, exist_ok=True)  # noqa: PTH103 - strings, here and below: there may be thousands of files
                 for name in names:
-                    _move(Path(parent, name), place / name)
+                    _move(f"{parent}/{name}", f"{place}/{name}")
             for path in obsolete():
                 Path(path).unlink(missing_ok=True)
 
@@ -61,18 +61,18 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _move(file: Path, target: Path) -> None:
+def _move(file: str, target: str) -> None:
     """Move a file to its place. As with every save, the file there keeps its mode, and a link stays a link."""
-    note_moved(str(file), os.path.normpath(target))
-    resolved = target.resolve()
-    if resolved.is_file():
-        file.chmod(stat.S_IMODE(resolved.stat().st_mode))
+    note_moved(file, target)
+    resolved, mode = file_to_replace(target)
+    if mode is not None and stat.S_ISREG(mode) and mode != os.lstat(file).st_mode:
+        os.chmod(file, stat.S_IMODE(mode))  # noqa: PTH101
     try:
-        file.replace(resolved)
+        os.replace(file, resolved)  # noqa: PTH105
     except OSError as exc:
         if exc.errno != errno.EXDEV:
             raise
-        with TemporaryFile(str(resolved)) as beside:  # a link leads to another file system
+        with TemporaryFile(resolved) as beside:  # a link leads to another file system
             shutil.copyfile(file, beside.path)
             shutil.copymode(file, beside.path)
             beside.replace_target()

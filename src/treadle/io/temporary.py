@@ -30,6 +30,24 @@ _NEWEST_VERSIONS: Final = 5
 """Number of version folders that are searched, the newest first; the one of a killed run is among them."""
 
 
+def file_to_replace(path: str) -> tuple[str, int | None]:
+    """Return the file that a save replaces, and its mode; None if it does not exist.
+
+    A symbolic link stays one: the file that it points to is replaced.
+
+    Args:
+        path: the path of the file.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISLNK(mode):
+            return path, mode
+        path = os.path.realpath(path)
+        return path, os.stat(path).st_mode  # noqa: PTH116 - a path object takes several times as long
+    except FileNotFoundError:
+        return path, None
+
+
 class TemporaryFile:
     """An empty, locked file in the folder of another file, which it replaces on request; removed if the block raises.
 
