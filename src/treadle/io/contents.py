@@ -16,7 +16,6 @@ import stat
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from treadle.events import ContentRecord
@@ -234,9 +233,11 @@ def folder_files(path: str) -> Iterator[str]:
     """Yield the files of a folder and those below it, relative to it, except hidden ones, which tools may create."""
     for folder, folders, files in walk_folder(path):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = folder[len(path) :].strip(os.sep)  # strings, not path objects: there may be thousands of files
+        place = f"{inside}/" if inside else ""
         for name in files:
             if not name.startswith("."):
-                yield Path(folder, name).relative_to(path).as_posix()
+                yield f"{place}{name}"
 
 
 def digest_of(content: bytes) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.io.contents import digest_of, folder_files, is_untouched
@@ -137,4 +136,4 @@ def file_identity_of(dataset: object) -> FileIdentity | None:
 
 def _folder_facts(path: str) -> tuple[Any, ...]:
     """Return name, size and time of change of each file in a folder, except hidden ones."""
-    return tuple(sorted((name, *stat_facts(Path(path, name).stat())) for name in folder_files(path)))
+    return tuple(sorted((name, *stat_facts(os.stat(f"{path}/{name}"))) for name in folder_files(path)))  # noqa: PTH116 - as above
