@@ -143,14 +143,14 @@ from pathlib import Path
 from treadle import Session
 from treadle.project import bootstrap_project
 
-move = Path.replace
+move = os.replace
 
-def move_and_die(self, target):
-    move(self, target)
+def move_and_die(file, target, **folders):
+    move(file, target, **folders)
     if Path(target).name == sys.argv[1]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Path.replace = move_and_die
+os.replace = move_and_die
 bootstrap_project(Path.cwd())
 with Session.create() as session:
     session.run(runner="sequential", to_nodes=["write_report"])
