@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from treadle.events import NodeFinished, NodeStarted
+from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +58,7 @@ class NodeReports:
 
     def _report_start(self, worker: int, node: int, at: float) -> None:
         name, attempt = self._plan.nodes[node].name, self._scheduler.attempt(node)
-        event = NodeStarted(name, self._executor.label(worker), attempt, at, self._dispatches.of(node))
+        event = new_record(NodeStarted, (name, self._executor.label(worker), attempt, at, self._dispatches.of(node)))
         self._started.add(node)  # from here on, all observers receive the event
         self._observers.notify(event)
 
@@ -95,18 +96,21 @@ class NodeReports:
             for dataset, handle in fact.outputs
             if datasets[dataset].in_memory and (size := handle.size)
         ]
-        event = NodeFinished(  # by position, which takes half as long: this is most of what a tiny node costs here
-            self._plan.nodes[fact.node].name,
-            self._executor.label(worker),
-            self._scheduler.attempt(fact.node),
-            fact.started,
-            fact.at,
-            fact.load_seconds,
-            fact.run_seconds,
-            fact.save_seconds,
-            tuple(sizes),
-            fact.contents,
-            self._dispatches.of(fact.node),
+        event = new_record(  # which takes half as long: this is most of what a tiny node costs here
+            NodeFinished,
+            (
+                self._plan.nodes[fact.node].name,
+                self._executor.label(worker),
+                self._scheduler.attempt(fact.node),
+                fact.started,
+                fact.at,
+                fact.load_seconds,
+                fact.run_seconds,
+                fact.save_seconds,
+                tuple(sizes),
+                fact.contents,
+                self._dispatches.of(fact.node),
+            ),
         )
         self._finished.popleft()  # from here on, all observers receive the event
         self._started.discard(fact.node)

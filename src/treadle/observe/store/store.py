@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
 from treadle.errors import StoreError
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
@@ -73,6 +74,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         self._lock = fork_safe(threading.Lock())
         self._recorded: dict[str, SessionRows] = {}  # of sessions that are being recorded, by id
 
+    @collection_paused()  # as in `RunRecorder.record`
     def save(self, record: SessionRecord) -> None:
         """Keep a session; one that is already there by the same id is replaced.
 
