@@ -11,25 +11,33 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import ContentRecord, Dispatch, Outcome
-from treadle.observe.store.plain import plain_texts, plain_value
+from treadle.observe.store.plain import plain_texts, plain_tuples, plain_value
 from treadle.observe.store.records import NodeRecord
 from treadle.observe.store.rows import ERROR_COLUMNS, Rows, document, error_from, error_values, outcome_from, text_or_null
 from treadle.planning.reuse.facts import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from treadle.observe.store.rows import Row
+    from treadle.planning.reuse.facts import Parts
 
 _SUCCEEDED = Outcome.SUCCEEDED.value
 
 
-def node_rows(session_id: str, nodes: Mapping[tuple[int, int], NodeRecord], *, all_columns: bool = False) -> Rows:
+def node_rows(
+    session_id: str,
+    nodes: Mapping[tuple[int, int], NodeRecord],
+    digest: Callable[[Parts], str] = digest_of,
+    *,
+    all_columns: bool = False,
+) -> Rows:
     """Make the rows of attempts at nodes.
 
     Args:
         session_id: the session they belong to.
         nodes: at least one attempt, by number of the run and position among its nodes.
+        digest: `digest_of`, or a function that remembers what it has returned.
         all_columns: whether columns are included in which all values are NULL.
 
     Returns:
@@ -51,7 +59,7 @@ def node_rows(session_id: str, nodes: Mapping[tuple[int, int], NodeRecord], *, a
         **{name: fields[name] for name in ("started", "finished", "load_seconds", "run_seconds", "save_seconds")},
         "sizes": [json.dumps(plain_value(sizes)) if sizes else "[]" for sizes in fields["sizes"]],
         "outputs": [_outputs(outputs) if outputs else None for outputs in fields["outputs"]],
-        "fingerprint": [None if success is None else digest_of(success.parts) for success in fields["success"]],
+        "fingerprint": [None if success is None else digest(success.parts) for success in fields["success"]],
         "submitted": [None if dispatch is None else dispatch.submitted for dispatch in dispatches],
         "assigned": [None if dispatch is None else dispatch.assigned for dispatch in dispatches],
         "delayed_until": [None if dispatch is None else dispatch.delayed_until for dispatch in dispatches],
@@ -70,7 +78,7 @@ def _outcome_value(outcome: Outcome | None) -> str | None:
 
 
 def _outputs(outputs: Sequence[ContentRecord]) -> str:
-    return json.dumps([plain_value(each._asdict()) for each in outputs])
+    return json.dumps(plain_tuples(outputs))
 
 
 def node_from(row: Row) -> NodeRecord:

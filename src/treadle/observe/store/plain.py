@@ -77,6 +77,18 @@ def plain_value(value: Any, depth: int = 0) -> Any:
     return plain_text(str(value)) if isinstance(value, (PurePath, date, time)) else _repr(value)
 
 
+def plain_tuples(records: Iterable[Any]) -> list[dict[str, Any]]:
+    """Convert named tuples to dictionaries like `plain_value`, in a third of the time if all texts are ASCII.
+
+    Args:
+        records: named tuples of strings, integers and None, such as content records.
+    """
+    rows = [dict(zip(record._fields, record, strict=True)) for record in records]
+    if _are_plain([each for row in rows for each in row.values() if type(each) is str]):
+        return rows
+    return [plain_value(row) for row in rows]
+
+
 def _has_plain_texts(value: Mapping[Any, Any]) -> bool:
     """Return whether all keys and values are ASCII strings, as in a long list of installed versions, without a loop in Python."""
     return {*map(type, value), *map(type, value.values())} == {str} and _are_plain(value) and _are_plain(value.values())

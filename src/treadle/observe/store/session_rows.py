@@ -18,6 +18,7 @@ from treadle.observe.store.node_rows import node_rows
 from treadle.observe.store.parts import RecordParts
 from treadle.observe.store.statements import GRAPHS, LOGS, NODES, RUNS, SESSIONS, WORKERS, Table, delete, put, update
 from treadle.observe.store.successes import write_successes
+from treadle.planning.reuse.facts import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row, Rows
+    from treadle.planning.reuse.facts import Parts
 
     Key: TypeAlias = tuple[int, ...]
 
@@ -91,7 +93,8 @@ class SessionRows:
         known = self._stored
         if known is None and not is_whole:
             raise RowsGoneError
-        changes = self._changes(known or RecordParts(), parts, is_whole=is_whole)
+        digest = _remembered(digest_of)  # a node's row has the digest of its last success, too
+        changes = self._changes(known or RecordParts(), parts, digest, is_whole=is_whole)
         if not changes and known is not None:
             return
         is_committing = False
@@ -104,7 +107,7 @@ class SessionRows:
                     _insert_or_update(connection, change)
                 for change in reversed(changes):
                     _delete(connection, change)
-                self._write_successes(connection, known or RecordParts(), parts)
+                self._write_successes(connection, known or RecordParts(), parts, digest)
                 before_commit()
                 is_committing = True
         except BaseException as exc:
@@ -116,12 +119,14 @@ class SessionRows:
         elif known is not None:
             known.update(parts)
 
-    def _changes(self, stored: RecordParts, parts: RecordParts, *, is_whole: bool) -> list[_Change]:
+    def _changes(
+        self, stored: RecordParts, parts: RecordParts, digest: Callable[[Parts], str], *, is_whole: bool
+    ) -> list[_Change]:
         """Return the changes of each table, in the order in which rows can be inserted."""
         session_id = self._session_id
         session = _changes(SESSIONS, stored.session, parts.session, lambda _key, record: rows.session_row(record))
         runs = _changes(RUNS, stored.runs, parts.runs, lambda _key, record: rows.run_row(session_id, record))
-        nodes = self._node_changes(stored, parts)
+        nodes = self._node_changes(stored, parts, digest)
         workers = _changes(
             WORKERS, stored.workers, parts.workers, lambda key, record: rows.worker_row(session_id, key[0], key[1], record)
         )
@@ -142,12 +147,12 @@ class SessionRows:
                 change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
         return [each for each in (session, runs, nodes, workers, logs) if each.new or each.changed or each.gone]
 
-    def _node_changes(self, stored: RecordParts, parts: RecordParts) -> _Change:
+    def _node_changes(self, stored: RecordParts, parts: RecordParts, digest: Callable[[Parts], str]) -> _Change:
         new, changed = _different(stored.nodes, parts.nodes)
         return _Change(
             NODES,
-            node_rows(self._session_id, new) if new else None,
-            node_rows(self._session_id, changed, all_columns=True) if changed else None,
+            node_rows(self._session_id, new, digest) if new else None,
+            node_rows(self._session_id, changed, digest, all_columns=True) if changed else None,
             [],
         )
 
@@ -158,7 +163,9 @@ class SessionRows:
             if run.graph is not None and (before is None or before.graph is None):
                 put(connection, GRAPHS, [{"digest": run.graph.digest, "graph": run.graph.text}], replaces=False)
 
-    def _write_successes(self, connection: StoreConnection, stored: RecordParts, parts: RecordParts) -> None:
+    def _write_successes(
+        self, connection: StoreConnection, stored: RecordParts, parts: RecordParts, digest: Callable[[Parts], str]
+    ) -> None:
         """Write what the nodes depend on that have succeeded since the last write."""
         new = {
             record.node: record.success
@@ -167,7 +174,7 @@ class SessionRows:
         }
         session = parts.session.get(()) or stored.session.get(())
         if new and session is not None:
-            write_successes(connection, session.package_name, next(iter(new.values())).env, new)
+            write_successes(connection, session.package_name, next(iter(new.values())).env, new, digest)
 
     def _delete_all(self, connection: StoreConnection) -> None:
         for table in (LOGS, WORKERS, NODES, RUNS, SESSIONS):
@@ -196,6 +203,19 @@ def _different(stored: Mapping[_K, _R], parts: Mapping[_K, _R]) -> tuple[Mapping
         elif before is not record and before != record:
             changed[key] = record
     return new, changed
+
+
+def _remembered(digest_of: Callable[[Parts], str]) -> Callable[[Parts], str]:
+    """Return a function that computes the digest of the same parts once."""
+    known: dict[int, str] = {}
+
+    def digest(parts: Parts) -> str:
+        found = known.get(id(parts))
+        if found is None:
+            found = known[id(parts)] = digest_of(parts)
+        return found
+
+    return digest
 
 
 def _insert_or_update(connection: StoreConnection, change: _Change) -> None:

@@ -13,21 +13,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import ContentRecord, Outcome
-from treadle.observe.store.plain import plain_text, plain_value
+from treadle.observe.store.plain import plain_text, plain_tuples, plain_value
 from treadle.observe.store.rows import document
 from treadle.observe.store.statements import FINGERPRINTS, SUCCESSES, listed, put
 from treadle.planning.reuse.facts import INVALIDATED, LastSuccess, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from treadle.observe.store.connection import StoreConnection
+    from treadle.planning.reuse.facts import Parts
 
 _AT_ONCE = 500
 """Number of values in one query; databases limit it."""
 
 
-def write_successes(connection: StoreConnection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+def write_successes(
+    connection: StoreConnection,
+    package: str,
+    env: str | None,
+    successes: Mapping[str, LastSuccess],
+    digest: Callable[[Parts], str] = digest_of,
+) -> None:
     """Replace the last success of nodes.
 
     Args:
@@ -35,11 +42,12 @@ def write_successes(connection: StoreConnection, package: str, env: str | None, 
         package: the project's package.
         env: the configuration environment; None for the default.
         successes: by node.
+        digest: `digest_of`, or a function that remembers what it has returned.
     """
     if not successes:
         return
     names = sorted(successes)  # in one order, so that processes that write the same rows do not wait for each other
-    digests = {name: digest_of(successes[name].parts) for name in names}
+    digests = {name: digest(successes[name].parts) for name in names}
     write_fingerprints(connection, {digest: successes[name].parts for name, digest in digests.items()})
     rows = [
         {
@@ -49,8 +57,8 @@ def write_successes(connection: StoreConnection, package: str, env: str | None, 
             "session_id": successes[name].session_id,
             "finished": successes[name].finished,
             "fingerprint": digests[name],
-            "inputs": _plain_records(successes[name].inputs),
-            "outputs": _plain_records(successes[name].outputs),
+            "inputs": plain_tuples(successes[name].inputs),
+            "outputs": plain_tuples(successes[name].outputs),
         }
         for name in names
     ]
@@ -76,8 +84,8 @@ def refresh_successes(connection: StoreConnection, package: str, env: str | None
             "env": env or "",
             "node": plain_text(name),
             "session_id": success.session_id,
-            "inputs": _plain_records(success.inputs),
-            "outputs": _plain_records(success.outputs),
+            "inputs": plain_tuples(success.inputs),
+            "outputs": plain_tuples(success.outputs),
         }
         for name, success in successes.items()
     ]
@@ -177,10 +185,6 @@ def chain_of(connection: StoreConnection, session_id: str) -> list[str]:
         query = "SELECT resumed_from FROM treadle_sessions WHERE session_id = :session_id"
         current = connection.select_value(query, {"session_id": current})
     return chain
-
-
-def _plain_records(records: Iterable[ContentRecord]) -> list[Any]:
-    return [plain_value(record._asdict()) for record in records]
 
 
 def _records(rows: Sequence[Mapping[str, Any]] | None) -> tuple[ContentRecord, ...]:

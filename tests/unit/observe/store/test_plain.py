@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from treadle.config.writing import yaml_value
-from treadle.observe.store.plain import MAX_REPR, plain_text, plain_texts, plain_value
+from treadle.events import ContentRecord
+from treadle.observe.store.plain import MAX_REPR, plain_text, plain_texts, plain_tuples, plain_value
 from treadle.secrets import register_secrets
 
 
@@ -75,6 +76,12 @@ def test_text_loses_what_databases_refuse() -> None:
 def test_texts_are_converted_together_as_each_alone(texts: tuple[str, ...]) -> None:
     """Most are ASCII, and are not looked at one by one."""
     assert list(plain_texts(texts)) == [plain_text(text) for text in texts]
+
+
+@pytest.mark.parametrize("location", ["/data/a.csv", "/data/\u00fc.csv", "/data/\udcff.csv", "/data/\0.csv", None])
+def test_content_records_are_converted_together_as_each_alone(location: str | None) -> None:
+    records = [ContentRecord("a", "/data/b.csv", None, 1, 2, "xxh3:0", 3), ContentRecord("a", location, "v", None, None, None, 3)]
+    assert plain_tuples(records) == [plain_value(record._asdict()) for record in records]
 
 
 @pytest.mark.parametrize("convert", [plain_value, yaml_value])
