@@ -92,6 +92,19 @@ def make_stored(n):
 def take_stored(point):
     return point.x
 
+class Shop:
+    class Item:
+        def __init__(self, n):
+            self.n = n
+    class ClosedError(Exception):
+        pass
+
+def make_nested(n):
+    return Shop.Item(n)
+
+def fail_nested(item):
+    raise Shop.ClosedError(item.n)
+
 def sources(n):
     return inspect.getsource(square), inspect.getsource(Point).splitlines()[0]
 
@@ -114,6 +127,11 @@ with ParallelRunner(2, start_method=sys.argv[1]) as runner:
         print(name, result[name])
     print("sources", result["sources"] == ("def square(x):\\n    return x * x\\n", "@dataclass(slots=True)"))
     print("out", result["out"] == Point(5))
+    try:
+        nested = Pipeline([node(make_nested, "n", "item"), node(fail_nested, "item", "r")])
+        runner.run(nested, Catalog({"n": 1, "item": PickleDataset(filepath="item.pkl")}))
+    except NodeError as error:
+        print("nested", error.failure.type_name, type(error.__cause__) is Shop.ClosedError)
     for function in (fail, fail_in_cell):
         try:
             runner.run(Pipeline([node(function, "n", "r")]), Catalog({"n": 1}))
@@ -132,12 +150,13 @@ squares [0, 1, 4, 9, 16]
 taken 5
 sources True
 out True
+nested __main__.Shop.ClosedError True
 """
 
 
 @pytest.mark.parametrize("method", START_METHODS)
 def test_a_script(launch, tmp_path, leftovers, method):
-    """Cached and dispatched functions, slots, Pools, pickled files, sources and tracebacks: as in the main process."""
+    """Cached and dispatched functions, slots, nested classes, Pools, files, sources and tracebacks: as in the main process."""
     (tmp_path / "a_script.py").write_text(SCRIPT)
     launched = launch([sys.executable, "a_script.py", method], tmp_path)
     assert launched.wait() == 0, launched.output

@@ -3,9 +3,9 @@
 Functions and classes are pickled by value if another process cannot import them: those of the main script, of a notebook, and of
 modules that were loaded from a file, made at run time or are still being imported.
 
-The pickler also preserves what cloudpickle loses or refuses: cached and single-dispatch functions, `__slots__`, cached
-properties, named types, and the file name and source lines of code. No cloudpickle release from 3.0.0 to 3.1.3 supports these,
-except that 3.1.1 kept the file name. Cached properties need no support from Python 3.12 on.
+The pickler also preserves what cloudpickle loses or refuses: cached and single-dispatch functions, `__slots__`, the qualified
+names of nested classes, cached properties, named types, and the file name and source lines of code. No cloudpickle release from
+3.0.0 to 3.1.3 supports these, except that 3.1.1 kept the file name. Cached properties need no support from Python 3.12 on.
 
 `restoring.py` recreates the objects in the receiving process; other modules call `pickling.py` or `in_band.py`. Used by the
 parent and the workers. State: cloudpickle's registry of modules to pickle by value.
@@ -55,7 +55,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return NotImplemented if is_found_by_name(obj) else _reduce_definition(obj, reduce(obj))
         if issubclass(kind, type):
             _register_module(getattr(obj, "__module__", None))
-            return _reduce_definition(obj, _with_slots(obj, super().reducer_override(obj)))
+            return _reduce_definition(obj, _complete_class(obj, super().reducer_override(obj)))
         if kind is ModuleType:
             _register_module(obj.__name__)
             return NotImplemented
@@ -105,12 +105,17 @@ def _importable(name: str) -> bool:
     return is_importable(sys.modules[name])
 
 
-def _with_slots(kind: type, reduced: Any) -> Any:
-    if not isinstance(reduced, tuple) or "__slots__" not in vars(kind) or reduced[0].__name__ != "_make_skeleton_class":
+def _complete_class(kind: type, reduced: Any) -> Any:
+    """Add the slots of a class, and the name of the class or function that it is defined in."""
+    if not isinstance(reduced, tuple) or reduced[0].__name__ != "_make_skeleton_class":
+        return reduced
+    more: dict[str, Any] = {"__slots__": kind.__slots__} if "__slots__" in vars(kind) else {}  # type: ignore[attr-defined]
+    if kind.__qualname__ != kind.__name__:
+        more["__qualname__"] = kind.__qualname__
+    if not more:
         return reduced
     make, (constructor, name, bases, namespace, *others), *rest = reduced
-    slots = {"__slots__": kind.__slots__}  # type: ignore[attr-defined]  # checked at the top of this function
-    return (make, (constructor, name, bases, {**namespace, **slots}, *others), *rest)
+    return (make, (constructor, name, bases, {**namespace, **more}, *others), *rest)
 
 
 def _reduce_cached_function(obj: Any) -> tuple[Any, ...]:
