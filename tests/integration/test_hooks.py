@@ -292,3 +292,20 @@ def test_a_node_that_must_run_in_the_main_process_finds_its_plugins_started(fres
         assert all(f"{pid} by {label}" in words[3] for words in lines if words[1] in ("load", "after"))
         assert [words[1] for words in lines].count("start") <= 1
     assert ["Client", "after", "stays"] in [words[:3] for words in notes(fresh)[os.getpid()]]
+
+
+def test_a_plugin_registered_by_hand_is_named_by_its_class_alone(any_runner):
+    """The number by which a worker knows a plugin without a name is not shown: the error is the same under every runner."""
+    from treadle import Catalog, Pipeline, hook_impl, node
+    from treadle.hooks import create_hook_manager, register_hooks
+
+    class Strict:
+        @hook_impl
+        def before_node_run(self, node):
+            raise LookupError(node.name)
+
+    manager = create_hook_manager()
+    register_hooks(manager, [Strict()])
+    with pytest.raises(NodeError, match=r"failed in the hook before_node_run of [\w.]+\.<locals>\.Strict( on |: )") as caught:
+        any_runner.run(Pipeline([node(abs, "number", "size", name="one")]), Catalog({"number": -1}), hooks=manager)
+    assert caught.value.failure.plugin.endswith("<locals>.Strict")

@@ -17,6 +17,10 @@ CATALOG_HOOKS = ("before_node_run", "after_node_run", "on_node_error")
 """The hooks in the process that runs a node that receive the catalog, and may use any dataset."""
 
 
+ANONYMOUS = "#"
+"""Prefix of the name that a plugin without one has in a worker: a number of the main process."""
+
+
 def implemented(manager: PluginManager, hook_name: str) -> bool:
     """Return whether anything implements a hook, so that a caller can avoid computing the arguments.
 
@@ -64,9 +68,10 @@ def describe_plugin(manager: PluginManager, plugin: Any) -> str:
         plugin: the registered object.
 
     Returns:
-        Its class or module, and its origin if its name contains it: `shop.hooks.Prices (HOOKS[0])`,
+        Its class or module, and its origin if its name contains it, the same in each process: `shop.hooks.Prices (HOOKS[0])`,
         `treadle_ledger.hooks.LedgerHooks (treadle-ledger:ledger)`.
     """
     name = manager.get_name(plugin)
     what = plugin.__name__ if isinstance(plugin, ModuleType) else f"{type(plugin).__module__}.{type(plugin).__qualname__}"
-    return what if name is None or name.isdigit() or name == what else f"{what} ({name})"
+    has_no_name = name is None or name.isdigit() or name.startswith(ANONYMOUS)
+    return what if has_no_name or name == what else f"{what} ({name})"

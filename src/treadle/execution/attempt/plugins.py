@@ -33,6 +33,7 @@ from treadle.execution.values.in_band import pickle_in_band
 from treadle.forks import fork_safe
 from treadle.hooks import describe_plugin, implemented, plugin_at_fault, plugins_implementing
 from treadle.hooks.facts import WorkerFacts
+from treadle.hooks.registered import ANONYMOUS
 from treadle.plugins import HOOKS, offered, plugin_name
 from treadle.project.current import configured_project, is_configured
 from treadle.working_directory import working_directory
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 
     import pluggy
 
-
-_ANONYMOUS = "#"
-"""Prefix of the name of a plugin that was registered without one."""
 
 _START = "on_worker_start"
 _logger = logging.getLogger(__name__)
@@ -84,10 +82,10 @@ class _ProcessPlugins:
             self._anonymous = [(number, reference) for number, reference in self._anonymous if reference() is not None]
             for number, reference in self._anonymous:
                 if reference() is plugin:
-                    return f"{_ANONYMOUS}{number}"
+                    return f"{ANONYMOUS}{number}"
             number = next(self._numbers)
             self._anonymous.append((number, _reference(plugin)))
-            return f"{_ANONYMOUS}{number}"
+            return f"{ANONYMOUS}{number}"
 
 
 _current = [_ProcessPlugins()]
@@ -201,7 +199,7 @@ def rebuild_plugin(payload: HookPayload) -> Any:
             return pickle.loads(payload.pickled)  # noqa: S301 - the parent sent it
         return referred_plugin(payload, lambda: configured_project().settings.HOOKS, _load_entry_point)
     except Exception as exc:
-        which = "" if payload.name.startswith(_ANONYMOUS) else f" {payload.name}"
+        which = "" if payload.name.startswith(ANONYMOUS) else f" {payload.name}"
         msg = f"The hooks{which} cannot be created in a worker process: {type(exc).__name__}: {exc}"
         raise HookError(msg, plugin=payload.name) from exc
 
@@ -275,7 +273,7 @@ def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_
             has = _attributes(plugin)
             names = tuple(name for name, value in has.items() if name not in had or had[name] is not value)
             # The main process makes no copies, so a weak reference is enough there: an unnamed plugin must not be kept alive.
-            weak = facts.is_main and process.name(manager, plugin).startswith(_ANONYMOUS)
+            weak = facts.is_main and process.name(manager, plugin).startswith(ANONYMOUS)
             latest = _reference(plugin) if weak else partial(_same, plugin)
             process.started[keys[id(plugin)]] = _StartedPlugin(names, {name: had[name] for name in names if name in had}, latest)
 
