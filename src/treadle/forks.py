@@ -7,7 +7,8 @@ and is started again after it in the parent.
 Connections that are not in use at the moment are closed. In a worker process any thread may hold a lock at any time, so runners
 do not fork there.
 
-State: weak references to the locks, to the threads, and to the owners of connections; whether this process is a worker.
+State: weak references to the locks, to the threads, and to the owners of connections; functions for forked children; whether
+this process is a worker, and its id.
 """
 
 from __future__ import annotations
@@ -217,6 +218,8 @@ def ready_to_fork() -> Iterator[None]:
 
 class _Process:
     is_worker = False
+    pid = os.getpid()
+    """The process in which the functions for a forked child have last run, or which imported this module."""
 
 
 _process = _Process()
@@ -232,6 +235,30 @@ def is_worker() -> bool:
     return _process.is_worker
 
 
+_in_children: list[Callable[[], None]] = []
+
+
+def in_forked_children(function: Callable[[], None]) -> None:
+    """Call a function in every child process that is forked from now on.
+
+    Args:
+        function: called in the child, after the locks have been reset; it may be called twice.
+    """
+    _in_children.append(function)
+    os.register_at_fork(after_in_child=function)
+
+
+def note_fork() -> None:
+    """Do in this process what is done in a child of `os.fork`, if a library in another language forked it.
+
+    Python does not know of such a fork. Without this, the process would wait for ever for a lock that a thread held.
+    """
+    if os.getpid() != _process.pid:
+        _after_in_child()
+        for function in _in_children:
+            function()
+
+
 def _before() -> None:
     for thread in list(_threads):
         thread.before_fork()
@@ -245,6 +272,7 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
+    _process.pid = os.getpid()
     for lock in list(_locks):
         lock._at_fork_reinit()  # noqa: SLF001 - threading and logging reset their own locks with it
     for thread in list(_threads):

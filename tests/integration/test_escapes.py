@@ -189,6 +189,10 @@ def no_thread_asks():
     """Let each thread that waits for the interpreter wait until it is released, and not ask for it."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1000.0)
+    # A thread that waits already would still ask after the interval of before, unless another has had the interpreter since.
+    other = threading.Thread(target=int)
+    other.start()
+    other.join()
     try:
         yield
     finally:
@@ -199,8 +203,8 @@ def no_thread_asks():
     ("forked_by", "ending"),
     [("python", "returns"), ("python", "raises"), ("python", "exits"), ("library", "returns"), ("library", "raises")],
 )
-def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, forked_by, ending):
-    """The child is ended, with a message; the node goes on in the process that it began in, and saves its outputs once.
+def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, capsys, forked_by, ending):
+    """The child is ended, with a message; the node goes on in the process that it began in, and prints and saves everything once.
 
     It makes no difference whether Python has forked, or a library in another language, of which Python learns nothing. If another
     thread asked for the interpreter while such a library forks, the child would wait for ever for that thread, which it does not
@@ -208,6 +212,7 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
     """
 
     def fork():
+        print("printed", end=" ")
         with no_thread_asks(), warnings.catch_warnings():  # in a worker, too
             warnings.simplefilter("ignore")  # about forks beside threads
             child = os.fork() if forked_by == "python" else ctypes.PyDLL(None).fork()
@@ -218,11 +223,14 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
             if ending == "exits":
                 sys.exit(7)
             return "child"
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print("once")
+        return status
 
     nodes = [node(fork, None, "status", name="forks"), node(_note, ["status", "file"], None, name="after")]
     with no_thread_asks():
         any_runner.run(Pipeline(nodes), Catalog({"file": tmp_path / "saved"}))
+    assert capsys.readouterr().out == "printed once\n"
     assert (tmp_path / "saved").read_text() == ("7\n" if ending == "exits" else "1\n")
     said = (tmp_path / "said").read_text()
     if ending == "exits":
@@ -230,6 +238,36 @@ def test_a_forked_child_that_comes_back_from_the_node(any_runner, tmp_path, fork
     else:
         assert "node 'forks' forked" in said
         assert ("ValueError: in the child" in said) == (ending == "raises")
+
+
+def test_a_lock_that_a_thread_holds_while_a_library_forks(start_method, tmp_path):
+    """The child, which does not have that thread, waits for none of the worker's locks before it ends."""
+
+    def fork():
+        from treadle.execution.worker import bootstrap
+
+        lock, held, go_on = bootstrap._this_process[0].channel.lock, threading.Event(), threading.Event()
+
+        def hold():
+            with lock:
+                held.set()
+                go_on.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        with no_thread_asks():
+            child = ctypes.PyDLL(None).fork()
+        if child == 0:
+            sys.stderr = (tmp_path / "said").open("w")
+            return None
+        go_on.set()
+        holder.join()
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    with ParallelRunner(1, start_method) as runner:
+        assert runner.run(Pipeline([node(fork, None, "status", name="forks")]), Catalog())["status"] == 1
+    assert "node 'forks' forked" in (tmp_path / "said").read_text()
 
 
 def _note(status, file):

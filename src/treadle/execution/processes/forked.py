@@ -1,4 +1,4 @@
-"""End a child process that a node forked with `os.fork` and in which the node's function returned or raised.
+"""End a child process that a node forked, with `os.fork` or by a library, and in which the node's function returned or raised.
 
 Such a child has a copy of the whole process. If it continued, it would save the node's outputs a second time and then run the
 rest of the pipeline, or send the parent messages as if it were the worker. Runs wherever nodes run. State: none.
@@ -10,6 +10,8 @@ import os
 import sys
 import traceback
 from typing import NoReturn
+
+from treadle.forks import note_fork
 
 
 def end_forked_child(node: str | None, exc: BaseException | None) -> NoReturn:
@@ -23,6 +25,7 @@ def end_forked_child(node: str | None, exc: BaseException | None) -> NoReturn:
     """
     code = 1
     try:
+        note_fork()  # first: standard output may be the worker's connection, and a thread that is not here may hold its lock
         if isinstance(exc, SystemExit) and (exc.code is None or isinstance(exc.code, int)):
             code = exc.code or 0
         elif isinstance(exc, SystemExit):

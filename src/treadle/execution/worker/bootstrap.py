@@ -37,7 +37,7 @@ from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
 from treadle.execution.worker.thread_pools import limit_threads
-from treadle.forks import mark_as_worker
+from treadle.forks import in_forked_children, mark_as_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> flo
     worker = WorkerProcess(number, label, spec, Channel(connection.sock, blocking=True), blackboard, place)
     _this_process.append(worker)
     mark_as_worker()
-    os.register_at_fork(after_in_child=lambda: _detach_from_worker(worker))
+    in_forked_children(lambda: _detach_from_worker(worker))
     handler = _forward_output(worker)
     began = None
     try:
