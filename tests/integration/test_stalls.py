@@ -95,13 +95,15 @@ def test_a_node_that_waits(start_method, answer_with, tmp_path):
     ],
 )
 def test_a_node_in_this_process(make, policy, worker, answer_with, tmp_path):
-    """Where the node runs in a thread of this process, the line says where its code is."""
+    """Where the node runs in a thread of this process, the line says where its code is, also beside a runner that is idle."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     pattern = RUNNING.format("wait", worker) + r"\(now in \w+, .+\.py:\d+\)\."
     handler = answer_with(pattern, lambda _match: pipe.write_text("opened"))
     pipeline = Pipeline([node(wait_at, "pipe", "text", name="wait", policy=policy)])
-    assert make().run(pipeline, Catalog({"pipe": str(pipe)}))["text"] == "opened"
+    with ThreadRunner(2) as idle, make() as runner:
+        idle.run(Pipeline([node(int, None, "zero")]), Catalog())
+        assert runner.run(pipeline, Catalog({"pipe": str(pipe)}))["text"] == "opened"
     assert handler.record.levelno == logging.INFO
 
 

@@ -131,8 +131,16 @@ def _state_of(pid: int) -> tuple[str, str]:
 
 
 def _thread_named(name: str) -> int | None:
-    """Return the id of the thread with a name; None if several have it, because two runs are in progress in this process."""
-    found = [thread.ident for thread in threading.enumerate() if thread.name == name]
+    """Return the id of the thread with a name that is at work.
+
+    It is None if several have the name, because two runs are in progress in this process. An idle runner has such threads, too.
+    """
+    from treadle.execution.executors.threads import ThreadPool
+
+    frames = sys._current_frames()  # noqa: SLF001 - documented in spite of its name (sys)
+    idle = ThreadPool.work.__code__
+    named = [thread.ident for thread in threading.enumerate() if thread.name == name and thread.ident is not None]
+    found = [ident for ident in named if ident in frames and frames[ident].f_code is not idle]
     return found[0] if len(found) == 1 else None
 
 
