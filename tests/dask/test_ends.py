@@ -157,7 +157,7 @@ def test_an_interrupt_loses_no_report(client, monkeypatch, tmp_path, owner, name
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_of_the_terminal_is_the_drivers_to_deal_with(begin, number):
+def test_a_signal_of_the_terminal_is_the_drivers_to_deal_with(begin, number, restore_hangup):
     """All processes get it. The workers of a cluster on this machine say nothing about it, and are gone at the end."""
     launched, pid = begin(None)
     os.killpg(launched.process.pid, number)

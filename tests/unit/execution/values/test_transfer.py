@@ -8,6 +8,7 @@ import pickle
 import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
@@ -212,19 +213,24 @@ def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, mon
     handle.close()
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """No file of this process, on disk or in memory, may grow past 100,000 bytes."""
+    """No file of this process may grow past 100,000 bytes, on disk or in memory, nor a file that pytest prints to."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_no_room_anywhere_leaves_nothing_behind(tmp_path, small_files):
+def test_no_room_anywhere_leaves_nothing_behind(tmp_path):
     """If no space is left at all, the error names the free space, and no file or descriptor stays open."""
     before = open_files()
-    with pytest.raises(NoRoomError, match=r"800\.\d kB fit neither into memory nor .*File too large; File too large") as no:
+    with (
+        small_files(),
+        pytest.raises(NoRoomError, match=r"800\.\d kB fit neither into memory nor .*File too large; File too large") as no,
+    ):
         publish(BIG, str(tmp_path))
     assert "of memory available" in str(no.value)
     assert "free" in str(no.value)
@@ -232,10 +238,10 @@ def test_no_room_anywhere_leaves_nothing_behind(tmp_path, small_files):
     assert open_files() == before
 
 
-def test_past_the_budget_a_full_disk_is_an_error(tmp_path, small_files, nothing_left):
+def test_past_the_budget_a_full_disk_is_an_error(tmp_path, nothing_left):
     """A value past the budget does not go into memory when the disk is full; a spare memory file is closed."""
     spare = os.memfd_create("spare")
-    with pytest.raises(NoRoomError, match=r"values take 0 bytes of the 0 bytes .*exchange_memory.*File too large"):
+    with small_files(), pytest.raises(NoRoomError, match=r"values take 0 bytes of the 0 bytes .*exchange_memory.*File too large"):
         publish(BIG, str(tmp_path), budget=nothing_left, spare=spare)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(spare)
