@@ -183,14 +183,15 @@ def notes(root):
 
 
 @pytest.mark.filterwarnings("ignore:The hooks")
-def test_each_plugin_is_started_once_a_process(project, way, any_runner):
+def test_each_plugin_is_started_once_a_process(fresh, way, runner_for):
     """Warm workers and replaced ones: a start before anything else, once; the connection stays, what runs teach is new."""
-    runs = [run(any_runner) for _ in range(2)]
-    if way not in IN_PROCESS:
-        with pytest.raises(WorkerLostError):
-            run(any_runner, "end")
-        runs.append(run(any_runner))
-    found = notes(project)
+    with runner_for(way) as runner:
+        runs = [run(runner) for _ in range(2)]
+        if way not in IN_PROCESS:
+            with pytest.raises(WorkerLostError):
+                run(runner, "end")
+            runs.append(run(runner))
+    found = notes(fresh)
     assert (set(found) == {os.getpid()}) == (way in IN_PROCESS)
     assert len(found) <= 3
     for pid, lines in found.items():

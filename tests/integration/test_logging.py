@@ -149,9 +149,11 @@ def test_the_variable_wins_over_the_file(logs, any_runner, monkeypatch):
 
 def test_without_either_the_package_is_heard(logs, any_runner, capsys):
     """The default shows the project's own records from INFO on, on standard error, one a line."""
-    (logs.parent / "conf" / "logging.yml").unlink()
+    file = logs.parent / "conf" / "logging.yml"
+    file.unlink()
     configure_logging(project_path=logs.parent)
     run(any_runner)
+    file.write_text(FILES["conf/logging.yml"])  # for the other tests
     lines = [line for line in capsys.readouterr().err.splitlines() if "talking" in line]
     assert sum("INFO" in line for line in lines) == 4 * 2 * LINES
     assert sum("WARNING" in line for line in lines) == 4
