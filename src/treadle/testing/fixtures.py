@@ -124,8 +124,13 @@ class ContractFixtures:
         owner = request.node.getparent(pytest.Class)
         executor: Executor | None = owner.stash.get(_SHARED, None)
         if executor is None:
-            executor = owner.stash[_SHARED] = self.make_executor(WORKERS)
-            owner.addfinalizer(executor.close)
+            made = executor = owner.stash[_SHARED] = self.make_executor(WORKERS)
+
+            def close() -> None:
+                del owner.stash[_SHARED]  # pytest may come back to this class, if the tests of several classes are mixed
+                made.close()
+
+            owner.addfinalizer(close)
         return executor
 
     @pytest.fixture(autouse=True)
