@@ -171,3 +171,45 @@ def test_the_folder_of_a_forkserver_is_removed(base, end):
         assert socket.startswith(("listener-", "sock-"))  # the latter from Python 3.14 on
         assert sweep(str(base)) == [str(folder)]
     assert list(base.iterdir()) == []
+
+
+FOLDERS = """
+import sys
+from treadle.execution.processes.scratch import Scratch
+scratch = Scratch.create()
+had_tempfile = "tempfile" in sys.modules
+import os, tempfile
+print(had_tempfile, os.path.dirname(scratch.path) == tempfile.gettempdir())
+scratch.remove()
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "needs_tempfile"),
+    [
+        ({}, False),
+        ({"TMPDIR": "{base}"}, False),
+        ({"TMPDIR": "", "TEMP": "{base}/", "TMP": "/missing"}, False),
+        ({"TMPDIR": "{base}/../{name}"}, False),
+        ({"TMPDIR": "/missing"}, True),
+        ({"TMPDIR": "."}, True),
+    ],
+)
+def test_it_is_where_temporary_files_are(base, variables, needs_tempfile):
+    """The directory is in that of `tempfile`, which is imported only if the answer is not plain."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TEMP", "TMP")}
+    given = {name: value.format(base=base, name=base.name) for name, value in variables.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", FOLDERS], env={**clean, **given}, cwd=base, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(needs_tempfile), "True"], done.stderr
+    assert list(base.iterdir()) == []
+
+
+def test_folders_in_it_are_removed_too(base):
+    """A node may have made a folder in the directory."""
+    scratch = Scratch.create()
+    (Path(scratch.path) / "folder").mkdir()
+    (Path(scratch.path) / "folder" / "file").touch()
+    scratch.remove()
+    assert list(base.iterdir()) == []
