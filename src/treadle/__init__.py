@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
+
 # Imported eagerly: a later import of the subpackage would replace the function `pipeline` by the module of the same name.
 from treadle.pipeline import Node, node, pipeline
 
@@ -163,8 +165,8 @@ def __getattr__(name: str) -> object:
     if module is None:
         msg = f"module 'treadle' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(module), name)
-    globals()[name] = value
+    with collection_paused(imports=True):  # it would traverse what is imported again and again
+        value = globals()[name] = getattr(import_module(module), name)
     return value
 
 

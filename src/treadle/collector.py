@@ -27,16 +27,21 @@ _has_frozen_imports = False
 
 
 @contextmanager
-def collection_paused() -> Iterator[None]:
-    """Disable garbage collection during a block that allocates many long-lived objects, and runs no user code but imports."""
-    if not gc.isenabled():
+def collection_paused(*, imports: bool = False) -> Iterator[None]:
+    """Disable garbage collection during a block that allocates many long-lived objects, and runs no user code but imports.
+
+    Args:
+        imports: whether the block only imports modules, so that nearly all that it allocates stays until the process ends. Then
+            nothing is done after `freeze_imports`: the end of the pause would unfreeze what it has frozen.
+    """
+    if not gc.isenabled() or (imports and _has_frozen_imports):
         yield
         return
     gc.disable()
     try:
         yield
     finally:
-        if gc.get_count()[0] > _MANY_OBJECTS and not _is_frozen():
+        if gc.get_count()[0] > (gc.get_threshold()[0] if imports else _MANY_OBJECTS) and not _is_frozen():
             gc.freeze()  # both together move all objects to the oldest generation, without traversing them
             gc.unfreeze()
         gc.enable()

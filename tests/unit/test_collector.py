@@ -27,6 +27,27 @@ def test_pausing_puts_back_what_it_found():
         gc.enable()
 
 
+def test_imports_pause_it_unless_a_command_has_frozen_its_own(monkeypatch):
+    """The end of the pause would unfreeze what the command has frozen."""
+    monkeypatch.setattr(collector, "_has_frozen_imports", False)
+    gc.collect()
+    with collection_paused(imports=True):
+        assert not gc.isenabled()
+        imported = [[] for _ in range(gc.get_threshold()[0] + 100)]
+    assert gc.isenabled()
+    young = {id(each) for each in gc.get_objects(generation=0)}
+    assert young.isdisjoint(map(id, imported))  # they count as old, and have not been traversed for it
+    assert gc.get_freeze_count() == 0
+    try:
+        freeze_imports()
+        with collection_paused(imports=True):
+            assert gc.isenabled()
+            imported += [[] for _ in range(gc.get_threshold()[0] + 100)]
+        assert gc.get_freeze_count() > 1_000
+    finally:
+        gc.unfreeze()
+
+
 def test_a_long_run_leaves_out_what_was_there():
     """What was there before is frozen for the length of the block, and for that alone."""
     with plan_excluded_from_gc(nodes=100_000):

@@ -61,7 +61,8 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         registered = self._registry()
         if name not in registered:
             raise self._unknown(name, registered)
-        value = registered[name]
+        with collection_paused(imports=True):  # a pipeline that was found is imported here
+            value = registered[name]
         from treadle.pipeline import Pipeline
 
         if not isinstance(value, Pipeline):
@@ -98,7 +99,7 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
 
     def _registry(self) -> Mapping[str, Any]:
         if self._registered is None:
-            with collection_paused():  # it traverses all modules again and again, a tenth of the time that pandas takes
+            with collection_paused(imports=True):  # it traverses all modules again and again, a tenth of pandas' time
                 self._registered = self._register()
         return self._registered
 

@@ -10,6 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
 from treadle.execution.processes.cores import usable_cores
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
@@ -171,10 +172,12 @@ class ParallelRunner(Runner):
             from treadle.execution.executors.loky.preload import start_forkserver
 
             start_forkserver()
-            # The start of a worker waits until the server is ready, so what the run needs later is imported before.
-            from treadle.execution.loop import loop  # noqa: F401 - `run` imports it
-        from treadle.execution.executors.loky.pool import loky_executor
-        from treadle.execution.packing.worker_spec import make_worker_spec
+        with collection_paused(imports=True):  # it would traverse the modules again and again
+            if method is StartMethod.FORKSERVER:
+                # The start of a worker waits until the server is ready, so what the run needs later is imported before.
+                from treadle.execution.loop import loop  # noqa: F401 - `run` imports it
+            from treadle.execution.executors.loky.pool import loky_executor
+            from treadle.execution.packing.worker_spec import make_worker_spec
 
         current, project = self._fingerprint or "", self._project
         with interrupts_deferred():

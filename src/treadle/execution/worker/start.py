@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +38,7 @@ def run_worker(spec: ProcessSpec, number: int, connection: Connection, inherited
     serve((time.time() - (ready - launched), begun - launched, imported - begun, project, ready - imported - project))
 
 
+@collection_paused(imports=True)
 def import_worker() -> tuple[Callable[[ProcessSpec, int, Connection], float], Callable[[StartTimes], None]]:
     """Import the modules of a worker, and return the functions that set it up and serve the parent."""
     from treadle.execution.worker.bootstrap import set_up_worker
