@@ -70,7 +70,7 @@ UNUSED = {
     "xxhash",
 }
 """Libraries that neither process needs for nodes that only pass on values, whose functions can be imported."""
-FOR_TEMPORARY_FILES = {"random", "shutil", "tempfile"}
+FOR_TEMPORARY_FILES = {"fnmatch", "random", "shutil", "tempfile"}
 """Libraries that the parent does not need either; multiprocessing does for a forkserver."""
 UNUSED_BY_WORKERS = {*UNUSED, *FOR_TEMPORARY_FILES, "ast", "json", "secrets"}
 """Libraries that a worker does not need either, if it inherits no modules."""

@@ -9,11 +9,10 @@ Neighbours: `recipe` resolves types with this module.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities
@@ -21,6 +20,9 @@ from treadle.io.failures import install_hint
 from treadle.named_tuple import NamedTuple
 from treadle.plugins import DATASETS, find_offer, offered, plugin_name
 from treadle.suggestions import close_names, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 
 class KnownType(NamedTuple):
@@ -126,7 +128,13 @@ def resolve_type(type_name: Any, dataset: str) -> type[Any]:
 @lru_cache(maxsize=32)
 def _is_installed(package: str, _path: tuple[str, ...]) -> bool:
     """Return whether a package is installed; cached, because the search is slow for thousands of datasets."""
-    return importlib.util.find_spec(package) is not None
+    return _find_spec(package) is not None
+
+
+def _find_spec(package: str) -> ModuleSpec | None:
+    from importlib.util import find_spec  # most runs do without
+
+    return find_spec(package)
 
 
 def _plugin_class(type_name: str, dataset: str) -> type[Any] | None:
@@ -191,9 +199,7 @@ def _unknown(type_name: str, dataset: str) -> type[Any]:
     from_plugins = [entry.name for entry in offered(DATASETS)]
     likely = did_you_mean(close_names(type_name, [*KNOWN_TYPES, *from_plugins, *_kedro_names(type_name)]))
     kedro = (
-        ""
-        if importlib.util.find_spec("kedro_datasets")
-        else " (and the package kedro-datasets, which has many more types, is not installed)"
+        "" if _find_spec("kedro_datasets") else " (and the package kedro-datasets, which has many more types, is not installed)"
     )
     msg = (
         f"Dataset {dataset!r} has an unknown type {type_name!r}.{likely} It is neither a type of Treadle "
@@ -205,7 +211,7 @@ def _unknown(type_name: str, dataset: str) -> type[Any]:
 def _kedro_names(type_name: str) -> list[str]:
     """Return the kedro_datasets types of the same family, such as `pandas.…`."""
     family = type_name.partition(".")[0]
-    if importlib.util.find_spec("kedro_datasets") is None or importlib.util.find_spec(f"kedro_datasets.{family}") is None:
+    if _find_spec("kedro_datasets") is None or _find_spec(f"kedro_datasets.{family}") is None:
         return []
     module = importlib.import_module(f"kedro_datasets.{family}")
     return [f"{family}.{name}" for name in getattr(module, "__all__", ())]

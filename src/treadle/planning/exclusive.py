@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from treadle.named_tuple import NamedTuple
@@ -48,6 +47,8 @@ class ExclusiveRule(NamedTuple):
 
     def covers(self, dataset: str) -> bool:
         """Return whether the rule applies to a dataset."""
+        from fnmatch import fnmatchcase
+
         return any(fnmatchcase(dataset, pattern) for pattern in self.datasets)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.seeds import Seeds
@@ -46,6 +45,8 @@ def reseed_from_entropy() -> None:
 
 def prepare_seeding() -> None:
     """Import numpy's generators if numpy is installed: generators that a node imports later would not be seeded."""
+    from importlib.util import find_spec
+
     if find_spec("numpy") is not None:
         import numpy.random  # noqa: F401 - see above
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 import weakref
 from contextlib import suppress
 from functools import cache
-from multiprocessing import spawn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +76,8 @@ class Watchdog:
         if not os.path.exists(_SHELL):
             _logger.debug("The watchdog needs %s, which does not exist, so only the workers watch this process.", _SHELL)
             return
-        python = [os.fsdecode(spawn.get_executable()), "-I", "-S", "-c", _END]
+        spawn: Any = sys.modules.get("multiprocessing.spawn")  # `set_executable` has imported it
+        python = [os.fsdecode(sys.executable if spawn is None else spawn.get_executable()), "-I", "-S", "-c", _END]
         arguments = [os.path.dirname(__file__), self._scratch]
         # In a new session, so that a signal that kills the parent's process group does not kill the watchdog.
         self._process = subprocess.Popen(  # noqa: S603 - fixed words and paths of our own
