@@ -269,7 +269,7 @@ def _import_sessions() -> None:
         freeze_imports(*MODULES_OF_EVERY_RUN)
     else:
         with collection_paused():  # it would traverse all modules again and again
-            import_module("treadle.session")
+            import_module("treadle.session.session")
 
 
 def _write_report(session: Session, file: Path, *, raises: bool) -> None:

@@ -1,19 +1,24 @@
 """Sessions: run a project's pipelines and record each run, and the context that a run uses.
 
-What only a service needs is imported when first used: a command that runs once does without it.
+The names below are imported on first use: a command that reads records needs single modules of this package, and no session.
+State: none.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from treadle.session.context import Context
-from treadle.session.session import Session
-
 if TYPE_CHECKING:
+    from treadle.session.context import Context
     from treadle.session.handle import RunHandle
     from treadle.session.service import ServiceSession
+    from treadle.session.session import Session
 
-_HOMES = {"RunHandle": "treadle.session.handle", "ServiceSession": "treadle.session.service"}
+_HOMES = {
+    "Context": "treadle.session.context",
+    "RunHandle": "treadle.session.handle",
+    "ServiceSession": "treadle.session.service",
+    "Session": "treadle.session.session",
+}
 
 __all__ = ["Context", "RunHandle", "ServiceSession", "Session"]
 
