@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 
-from figures import Figure, median_of
+from figures import Figure, median_of, timed
 
 HEAVY = "import pandas\nimport sklearn.ensemble\n"
 BY_HAND = (
@@ -97,13 +99,13 @@ def figures(methods: list[str], workers: int, repeats: int) -> list[Figure]:
 
 def _six(method: str, workers: int, repeats: int, folder: Path) -> Figure:
     """Return how many times as long as a loop over `concurrent.futures` a script takes: imports, workers, and six functions."""
-    seconds = {}
     for name, script in {"six_functions": SIX, "by_hand": SIX_BY_HAND, "nodes": SIX_NODES}.items():
         (folder / f"{name}.py").write_text(script, encoding="utf-8")
-        if name != "six_functions":
-            seconds[name] = _median([sys.executable, f"{name}.py", method, str(workers)], repeats, folder)
-    ratio = seconds["nodes"] / seconds["by_hand"]
-    detail = f"{seconds['nodes']:.3f} s and {seconds['by_hand']:.3f} s"
+    commands = [[sys.executable, script, method, str(workers)] for script in ("nodes.py", "by_hand.py")]
+    # In turns, so that a busy moment of the machine slows both; the first round warms up.
+    rounds = [[_seconds(command, folder) for command in commands] for _ in range(repeats + 1)]
+    ratio = median(nodes / by_hand for nodes, by_hand in rounds[1:])
+    detail = " and ".join(f"{median(seconds):.3f} s" for seconds in zip(*rounds[1:], strict=True))
     return Figure(f"cold from the shell: a script of six no-ops, {method}: times a futures loop", ratio, "×", 1.5, detail)
 
 
@@ -112,4 +114,14 @@ def _start(what: str, seconds: float, imports: float) -> Figure:
 
 
 def _median(command: list[str], repeats: int, folder: Path | None = None) -> float:
-    return median_of(lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder), repeats)
+    return median_of(lambda: _run(command, folder), repeats)
+
+
+def _seconds(command: list[str], folder: Path) -> float:
+    return timed(lambda: _run(command, folder))[0]
+
+
+def _run(command: list[str], folder: Path | None) -> None:
+    # Treadle may lie here as sources: the first call compiles them, as an installation does.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
