@@ -6,7 +6,6 @@ caches the record. Neighbours: `configure.py` reads the settings on first use; s
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,4 +196,6 @@ def _warn_about_misspelt_settings(module: ModuleType, file: str) -> None:
         if name.isupper() and name not in SETTING_NAMES:
             hint = did_you_mean(close_names(name, SETTING_NAMES, most=1, cutoff=0.85))
             if hint:
+                import logging  # a command such as `--help` does without it
+
                 logging.getLogger(__name__).warning("%s sets %s, which is not a setting.%s", file, name, hint)
