@@ -271,10 +271,24 @@ before = set(sys.modules)
 from treadle.cli.main import main
 main({words!r})
 heavy = {{"omegaconf", "yaml", "rich", "sqlalchemy", "fsspec", "loky", "cloudpickle", "pandas", "numpy", "multiprocessing",
-          "treadle.session", "treadle.execution", "treadle.config", "treadle.io"}}
+          "treadle.session", "treadle.execution", "treadle.config", "treadle.io", "logging", "importlib.metadata"}}
 assert heavy.isdisjoint(set(sys.modules) - before), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, timeout=60, check=True)
+
+
+def test_recorded_sessions_are_read_without_what_runs_them():
+    """A command that reads records needs the project's store, and neither sessions nor contexts."""
+    script = """
+import sys
+from treadle.cli import location, sessions
+from treadle.session.creation import make_store
+found = {"treadle.session.session", "treadle.session.context", "treadle.planning"} & set(sys.modules)
+assert not found, found
+import treadle.session
+assert all(getattr(treadle.session, name).__name__ == name for name in treadle.session.__all__)
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
 
 
 @pytest.mark.parametrize(("call", "freezes"), [("main()", True), ("main(['--version'])", False)])
