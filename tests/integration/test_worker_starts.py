@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import subprocess
 import sys
 
 import pytest
+
+from treadle import Catalog, Pipeline, node
 
 PROBE = """
 import os, sys
@@ -212,3 +215,12 @@ def test_workers_that_are_started_early(launch, leftovers, tmp_path, method):
     assert launched.wait() == 0, launched.output
     assert "well" in launched.output
     leftovers.check()
+
+
+def test_nodes_run_with_garbage_collection(parallel_runner):
+    """It is paused only while the process, or the forkserver, imports modules."""
+    result = parallel_runner.run(
+        Pipeline([node(gc.isenabled, None, "is on"), node(gc.get_threshold, None, "thresholds")]), Catalog()
+    )
+    assert result["is on"]
+    assert result["thresholds"] == gc.get_threshold()
