@@ -22,6 +22,8 @@ MAX_DEPTH = 40
 """Containers nested deeper are cut off, such as a list that contains itself."""
 MAX_REPR = 500
 """Maximum length of the repr of an object that JSON cannot represent."""
+_PLAIN = frozenset({str, int, type(None)})
+"""Types of values that JSON can represent; not of a float, which may be a NaN."""
 
 
 def plain_text(text: str) -> str:
@@ -78,13 +80,14 @@ def plain_value(value: Any, depth: int = 0) -> Any:
 
 
 def plain_tuples(records: Iterable[Any]) -> list[dict[str, Any]]:
-    """Convert named tuples to dictionaries like `plain_value`, in a third of the time if all texts are ASCII.
+    """Convert named tuples to dictionaries like `plain_value`, in a third of the time if they are plain and ASCII.
 
     Args:
-        records: named tuples of strings, integers and None, such as content records.
+        records: named tuples, mostly of strings, integers and None. A dataset of a project may put other values into its records.
     """
     rows = [dict(zip(record._fields, record, strict=True)) for record in records]
-    if _are_plain([each for row in rows for each in row.values() if type(each) is str]):
+    values = [each for row in rows for each in row.values()]
+    if _PLAIN.issuperset(map(type, values)) and _are_plain([each for each in values if type(each) is str]):
         return rows
     return [plain_value(row) for row in rows]
 

@@ -22,6 +22,12 @@ class Colour(Enum):
     RED = "red"
 
 
+class Text(str):
+    """A text of another type."""
+
+    __slots__ = ()
+
+
 class Unrepresentable:
     """An object whose repr fails."""
 
@@ -82,6 +88,16 @@ def test_texts_are_converted_together_as_each_alone(texts: tuple[str, ...]) -> N
 def test_content_records_are_converted_together_as_each_alone(location: str | None) -> None:
     records = [ContentRecord("a", "/data/b.csv", None, 1, 2, "xxh3:0", 3), ContentRecord("a", location, "v", None, None, None, 3)]
     assert plain_tuples(records) == [plain_value(record._asdict()) for record in records]
+
+
+@pytest.mark.parametrize(
+    "value", [Path("/data"), date(2026, 1, 2), Colour.RED, float("nan"), Text("\udcff"), 2.5, b"x"], ids=repr
+)
+def test_other_values_in_content_records(value: object) -> None:
+    """A dataset of a project may return such a record; the session can be saved nevertheless."""
+    records = [ContentRecord("a", "/data/a.csv", value, value, 2, "xxh3:0", 3)]  # type: ignore[arg-type]
+    assert plain_tuples(records) == [plain_value(record._asdict()) for record in records]
+    json.dumps(plain_tuples(records), allow_nan=False)
 
 
 @pytest.mark.parametrize("convert", [plain_value, yaml_value])
