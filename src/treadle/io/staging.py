@@ -37,13 +37,14 @@ def staged_files(folder: str, obsolete: Callable[[], Iterable[str]] = tuple) -> 
         The temporary folder.
     """
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    os.makedirs(os.path.realpath(folder), exist_ok=True)  # noqa: PTH103 - also where a symbolic link leads to
     with temporary_folder_in(target) as temporary:
         yield temporary
         with _locked(target):
             for parent, _, names in os.walk(temporary):
                 place = os.path.normpath(target / os.path.relpath(parent, temporary))
-                os.makedirs(place, exist_ok=True)  # noqa: PTH103 - strings, here and below: there may be thousands of files
+                # Strings, here and below: there may be thousands of files.
+                os.makedirs(os.path.realpath(place), exist_ok=True)  # noqa: PTH103
                 for name in names:
                     _move(f"{parent}/{name}", f"{place}/{name}")
             for path in obsolete():
@@ -72,7 +73,7 @@ def _move(file: str, target: str) -> None:
     except OSError as exc:
         if exc.errno != errno.EXDEV:
             raise
-        with TemporaryFile(resolved) as beside:  # a link leads to another file system
+        with TemporaryFile(os.path.realpath(resolved)) as beside:  # a link leads to another file system
             shutil.copyfile(file, beside.path)
             shutil.copymode(file, beside.path)
             beside.replace_target()

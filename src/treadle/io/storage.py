@@ -110,6 +110,8 @@ class LocalStorage:
             with _open(target, "a" if how.append else "w", how) as file:
                 yield file
             return
+        if how.append or how.compression is not None:  # these open files by their paths, in which a link may be changed
+            target = os.path.realpath(target)
         with TemporaryFile(target) as temporary:
             descriptor = temporary.descriptor
             if how.append and mode is not None:

@@ -78,8 +78,10 @@ class TemporaryFile:
                 if status.st_nlink:
                     break
                 os.close(self.descriptor)  # another process removed it as a leftover before it was locked
-        except BaseException:
+        except BaseException as exc:
             os.close(self._folder)
+            if isinstance(exc, OSError):
+                exc.filename = self.path  # the system knows only the name in the folder
             raise
         self.mode = stat.S_IMODE(status.st_mode)
 
@@ -93,7 +95,11 @@ class TemporaryFile:
 
     def replace_target(self) -> None:
         """Move the file to its target."""
-        os.replace(self._name, self._target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        try:
+            os.replace(self._name, self._target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except OSError as exc:
+            exc.filename, exc.filename2 = self.path, os.path.join(self._place, self._target)  # noqa: PTH118 - as above
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
@@ -106,12 +112,11 @@ class TemporaryFile:
 
 
 def _open_folder(path: str) -> int:
-    """Open a folder to create files in it; create it if it does not exist."""
-    try:
+    """Open a folder to create files in it; create it if it does not exist, also where a symbolic link leads to."""
+    with suppress(FileNotFoundError):
         return os.open(path, _FOLDER)
-    except FileNotFoundError:
-        os.makedirs(path, exist_ok=True)  # noqa: PTH103 - as above
-        return os.open(path, _FOLDER)
+    os.makedirs(os.path.realpath(path), exist_ok=True)  # noqa: PTH103 - as above
+    return os.open(path, _FOLDER)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import fsspec
 import pytest
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
+from treadle.io import temporary
 from treadle.io.opening import OpenArguments
 from treadle.io.remote_storage import RemoteStorage
 from treadle.io.storage import LocalStorage, is_local, local_path, storage_for
@@ -120,6 +121,58 @@ def test_a_link_to_a_folder_that_changes_while_a_file_is_written(tmp_path):
         file.write("whole")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*") if path.is_file()] == ["one/x.txt"]
     assert (tmp_path / "one" / "x.txt").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    "how", [TEXT, OpenArguments(append=True), OpenArguments(compression="gzip")], ids=["whole", "append", "gzip"]
+)
+def test_a_link_to_a_folder_that_changes_before_a_file_is_opened(tmp_path, monkeypatch, how):
+    """Nor is the file left empty, or written in both folders."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / "x.txt").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    open_folder = temporary._open_folder
+
+    def change_link(path):
+        folder = open_folder(path)
+        (tmp_path / "link").unlink()
+        (tmp_path / "link").symlink_to(tmp_path / "two")
+        return folder
+
+    monkeypatch.setattr(temporary, "_open_folder", change_link)
+    with LocalStorage().writing(str(tmp_path / "link" / "x.txt"), how) as file:
+        file.write("whole")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*") if path.is_file()] == ["one/x.txt"]
+    with LocalStorage().reading(str(tmp_path / "one" / "x.txt"), how) as file:
+        assert file.read() == "whole"
+
+
+@pytest.mark.parametrize("file", ["x.txt", "deeper/x.txt"])
+def test_a_link_to_a_folder_that_does_not_exist(tmp_path, file):
+    """The folder is created, as a missing one is: a scratch disk may have been emptied."""
+    (tmp_path / "link").symlink_to(tmp_path / "scratch" / "data")
+    with LocalStorage().writing(str(tmp_path / "link" / file), TEXT) as opened:
+        opened.write("x")
+    assert (tmp_path / "scratch" / "data" / file).read_text() == "x"
+
+
+def test_errors_name_the_folder(tmp_path, monkeypatch):
+    """The system knows only the names of the files in it."""
+    path = tmp_path / "x.txt"
+    with pytest.raises(IsADirectoryError, match=f"'{tmp_path}/\\.x.* -> '{path}'"), LocalStorage().writing(str(path), TEXT):
+        path.mkdir()
+    assert [each.name for each in tmp_path.iterdir()] == ["x.txt"]
+    open_folder = temporary._open_folder
+
+    def remove_folder(path):
+        folder = open_folder(path)
+        Path(path).rmdir()
+        return folder
+
+    monkeypatch.setattr(temporary, "_open_folder", remove_folder)
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/gone/"), LocalStorage().writing(f"{tmp_path}/gone/x", TEXT):
+        pass
 
 
 def test_a_file_that_cannot_be_looked_for_is_an_error(tmp_path):

@@ -1,8 +1,7 @@
 """A folder of files as one dataset: a mapping of partition to value.
 
 State: the folder, the template of a partition's dataset, and the partitions that this object wrote. Neighbours: `storage` lists
-    the
-folder, `recipe` builds the dataset of each partition, `incremental` loads only new partitions.
+the folder, `recipe` builds the dataset of each partition, `incremental` loads only new partitions.
 """
 
 from __future__ import annotations

@@ -144,6 +144,18 @@ def test_partitions_that_are_replaced(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "b.txt", "c.txt"]
 
 
+def test_links_to_folders_that_do_not_exist(tmp_path):
+    """These are created, that of the dataset and those in it."""
+    (tmp_path / "parts").symlink_to(tmp_path / "scratch" / "parts")
+    (tmp_path / "scratch").mkdir()
+    parts = PartitionedDataset(tmp_path / "parts", "text.TextDataset")
+    parts.save({"a": "1"})
+    (tmp_path / "parts" / "2024").symlink_to(tmp_path / "archive")
+    parts.save({"2024/may": "2"})
+    assert {name: load() for name, load in parts.load().items()} == {"2024/may": "2", "a": "1"}
+    assert (tmp_path / "archive" / "may").read_text() == "2"
+
+
 def test_partitions_that_are_appended_to(tmp_path):
     """Each has what it had before."""
     appending = {"dataset": {"type": "text.TextDataset", "save_args": {"mode": "a"}}}
