@@ -4,7 +4,7 @@ A plan of many nodes consists of several hundred thousand small, long-lived obje
 allocations traverse all of them without finding garbage: for 10,000 nodes this took half of the parent's time.
 
 State: the settings of the process's garbage collector; each context manager restores them, and does nothing if the application
-has already disabled or frozen the collector; and whether `freeze_imports` has frozen objects. Neighbours:
+has already disabled or frozen the collector; whether it is paused; and whether `freeze_imports` has frozen objects. Neighbours:
 `treadle.planning.plan` compiles with collection paused, as do the imports of pipelines and of sessions; the runner freezes the
 plan; the command line freezes what it has imported.
 """
@@ -12,6 +12,7 @@ plan; the command line freezes what it has imported.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -24,6 +25,8 @@ _MANY_FROZEN = 1_000
 
 _has_frozen_imports = False
 """Whether `freeze_imports` has frozen objects: from then on, the collector of this process is Treadle's."""
+_is_paused = False
+"""Whether a thread is in a block of `collection_paused`. A child that another thread forks now has no such thread."""
 
 
 @contextmanager
@@ -37,13 +40,16 @@ def collection_paused(*, imports: bool = False) -> Iterator[None]:
     if not gc.isenabled() or (imports and _has_frozen_imports):
         yield
         return
+    global _is_paused  # noqa: PLW0603 - of this process, as the collector is
     gc.disable()
+    _is_paused = True
     try:
         yield
     finally:
         if gc.get_count()[0] > (gc.get_threshold()[0] if imports else _MANY_OBJECTS) and not _is_frozen():
             gc.freeze()  # both together move all objects to the oldest generation, without traversing them
             gc.unfreeze()
+        _is_paused = False
         gc.enable()
 
 
@@ -91,3 +97,11 @@ def has_frozen_imports() -> bool:
 def _is_frozen() -> bool:
     """Return whether an application has frozen objects, in a process that is not Treadle's own."""
     return not _has_frozen_imports and gc.get_freeze_count() > _MANY_FROZEN  # counting takes as long as traversing them
+
+
+def _enable_in_child() -> None:
+    if _is_paused:
+        gc.enable()
+
+
+os.register_at_fork(after_in_child=_enable_in_child)

@@ -1,5 +1,7 @@
 import gc
+import multiprocessing
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,6 +27,27 @@ def test_pausing_puts_back_what_it_found():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # that is what is tested
+def test_a_process_that_another_thread_forks_meanwhile_has_it():
+    """Nothing would end the pause in a worker; if the application has disabled the collector, it stays so there, too."""
+    pool = ThreadPoolExecutor(1)
+    with collection_paused():
+        assert pool.submit(_is_enabled_in_child).result()
+    gc.disable()
+    try:
+        with collection_paused():
+            assert not pool.submit(_is_enabled_in_child).result()
+    finally:
+        gc.enable()
+    assert pool.submit(_is_enabled_in_child).result()
+    pool.shutdown()
+
+
+def _is_enabled_in_child():
+    with multiprocessing.get_context("fork").Pool(1) as children:
+        return children.apply(gc.isenabled)
 
 
 def test_imports_pause_it_unless_a_command_has_frozen_its_own(monkeypatch):
