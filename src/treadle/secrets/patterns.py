@@ -1,5 +1,8 @@
 """Mask secrets that are recognised by their form: passwords in URLs and connection strings, tokens with a fixed prefix.
 
+A text can be an error message of a megabyte without white space, so no pattern may look at the rest of the text again from each
+of its characters. A setting is only looked for at the beginning of a word, and a password where an "@" follows.
+
 State: none. Neighbours: `names.py` recognises the names of secrets, `known.py` masks registered values.
 """
 
@@ -14,6 +17,7 @@ from treadle.secrets.names import SECRET_WORDS, UNMISTAKABLE_WORDS, looks_secret
 # A password may contain "/" and "@", though a correct URL would encode them, so it ends at the last "@" before white space.
 _ADDRESS_PASSWORD = re.compile(r"(?<=://)(?P<user>[^\s/@:]*):(?P<password>\S+)@")
 _BARE_PASSWORD = re.compile(r"(?<![\w/:@.])(?P<user>[\w.%+-]+):(?P<password>[^\s:][^\s]*)@(?=[\w\[])")
+_PIECE = re.compile(r"\S+")
 _TOKENS = r"""
       \beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?                                   # JSON web token
     | \b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b                                 # AWS
@@ -26,7 +30,9 @@ _TOKENS = r"""
     | (?<=[Bb]earer\ )[\w.~+/=-]{8,}
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----(?:.*?-----END\ [A-Z ]*PRIVATE\ KEY-----|[\w+/=\s\\]*)
     """
-_SETTING = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)=(?P<value>\{[^}]*\}?|[^;&\s,\"']+)")
+_SETTING = re.compile(
+    r"(?<![\w.\-])(?P<before>(?:[^\WA-Za-z_]|[.\-])*)(?P<name>[A-Za-z_][\w.\-]*)=(?P<value>\{[^}]*\}?|[^;&\s,\"']+)"
+)
 
 
 def mask_text(text: str) -> str:
@@ -51,7 +57,8 @@ def mask_patterns(text: str) -> str:
         The text without passwords in URLs (`postgresql://user:password@host`), without values of settings with an unmistakable
         name (`Pwd=…;`, `?access_token=…`), and without tokens of a fixed form.
     """
-    text = _ADDRESS_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+    if "://" in text:
+        text = _mask_passwords(_ADDRESS_PASSWORD, text)
     return _compiled_tokens().sub(MASK, _mask_settings(text, UNMISTAKABLE_WORDS))
 
 
@@ -66,13 +73,25 @@ def mask_setting(text: str) -> str:
         and without the password in `user:password@host`.
     """
     text = _mask_settings(mask_patterns(text), SECRET_WORDS)
-    return text if "://" in text else _BARE_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+    return text if "://" in text else _mask_passwords(_BARE_PASSWORD, text)
+
+
+def _mask_passwords(pattern: re.Pattern[str], text: str) -> str:
+    def mask(piece: re.Match[str]) -> str:
+        end = piece[0].rfind("@") + 2  # a pattern may look at the character after the "@"
+        return pattern.sub(rf"\g<user>:{MASK}@", piece[0][:end]) + piece[0][end:]
+
+    return _PIECE.sub(mask, text) if "@" in text else text
 
 
 def _mask_settings(text: str, words: frozenset[str]) -> str:
     if "=" not in text:
         return text
-    return _SETTING.sub(lambda found: f"{found['name']}={MASK}" if looks_secret(found["name"], words) else found[0], text)
+
+    def mask(found: re.Match[str]) -> str:
+        return f"{found['before']}{found['name']}={MASK}" if looks_secret(found["name"], words) else found[0]
+
+    return _SETTING.sub(mask, text)
 
 
 @cache

@@ -63,3 +63,13 @@ def test_running_text_keeps_what_may_be_anything() -> None:
     """In an error's text only unmistakable names count."""
     text = "sorted(rows, key=len) failed: Pwd=abcd; see postgresql://ada:pw@host/db"
     assert mask_patterns(text) == "sorted(rows, key=len) failed: Pwd=***; see postgresql://ada:***@host/db"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("long", ["ACGT" * 500_000, "https://host:80/x," * 100_000, "a:b," * 500_000, "9" * 2_000_000])
+def test_a_long_text_without_white_space_takes_no_longer_than_others(long: str) -> None:
+    """The message of an exception may have megabytes of data in one piece. Settings and passwords around it are masked."""
+    text = f"pwd=abc {long} x@y pwd=abc; bob:abc@host"
+    masked = mask_setting(text)
+    assert masked == f"pwd=*** {long} x@y pwd=***; bob:{'abc' if '://' in long else '***'}@host"
+    assert mask_patterns(text).count("pwd=***") == 2
