@@ -14,7 +14,8 @@ from typing import Any
 
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
 
-_NAME = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)[\"']?\s*[=:]\s*")
+# A name is only looked for at the beginning of a word, so that a long word is not searched from each of its characters.
+_NAME = re.compile(r"(?<![\w.\-])(?:[^\WA-Za-z_]|[.\-])*(?P<name>[A-Za-z_][\w.\-]*)[\"']?\s*[=:]\s*")
 
 
 def mask_params(value: Any, name: str = "") -> Any:

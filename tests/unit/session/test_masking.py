@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from treadle.session.masking import mask_command, mask_params, secret_params
@@ -62,3 +64,11 @@ def test_a_connection_string_is_masked_in_params_as_in_the_command() -> None:
     assert (
         mask_command("treadle run --params 'conn=Server=x;Password=abcd'") == "treadle run --params 'conn=Server=x;Password=***'"
     )
+
+
+@pytest.mark.timeout(60)
+def test_a_long_word_on_the_command_line_takes_no_longer_than_others() -> None:
+    """A param may be a long sequence; an assignment is found at the beginnings of words only."""
+    long = "ACGT" * 25_000
+    masked = mask_command(f"treadle run --params=sequence:{long},9-password:x")
+    assert shlex.split(masked) == ["treadle", "run", f"--params=sequence:{long},9-password:***"]
