@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle import Catalog, Dataset, NodePolicy, Pipeline, node
+from treadle import Catalog, Dataset, MemoryDataset, NodePolicy, Pipeline, node
 from treadle.errors import DatasetError, NodeError
 from treadle.events import NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished
 
@@ -194,6 +194,24 @@ def test_input_that_cannot_be_loaded(any_runner, accidents, tmp_path):
         _run(any_runner, node(accidents.add_one, "gone", "x", name="reader"), gone=JSONDataset(tmp_path / "gone.json"))
     assert "Node 'reader' could not load 'gone'" in str(caught.value)
     assert caught.value.failure.dataset == "gone"
+
+
+def test_one_of_two_inputs_cannot_be_loaded(any_runner, accidents):
+    """The node fails by the input that is missing, and nodes that do not depend on it run."""
+    nodes = [
+        node(accidents.sizes, ["missing", "number"], "never", name="reader"),
+        node(accidents.add_one, "other", "more", name="independent"),
+    ]
+    events = []
+    with pytest.raises(NodeError, match="Node 'reader' could not load 'missing'") as caught:
+        any_runner.run(
+            Pipeline(nodes),
+            Catalog({"missing": MemoryDataset(), "number": 1, "other": 1}),
+            on_failure="continue",
+            observers=(events.append,),
+        )
+    assert [each.node for each in caught.value.failures] == ["reader"]
+    assert [event.node for event in events if isinstance(event, NodeFinished)] == ["independent"]
 
 
 def test_runner_goes_on_after_a_failure(any_runner, accidents):

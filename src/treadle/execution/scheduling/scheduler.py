@@ -24,6 +24,7 @@ from treadle.execution.scheduling.instructions import (
     CancelJobs,
     DecideNode,
     DelayNode,
+    LoadValue,
     RejectNode,
     RestartWorker,
     RunJob,
@@ -289,6 +290,8 @@ class Scheduler(SchedulerMoves):
                 expected = NodeState.READY if kind is RejectNode else NodeState.WAITING
                 if self._states[instruction.node] is not expected:  # type: ignore[union-attr]  # both kinds have a node
                     continue  # it was skipped meanwhile
+            elif kind is LoadValue and not self._values.is_expected_from(instruction.dataset, MAIN):  # type: ignore[union-attr]
+                continue  # another input of its last consumer could not be loaded
             return instruction
         return None
 

@@ -98,7 +98,7 @@ VALUE_MOVES: Final = Moves(
         ValueState.ABSENT: frozenset(
             {ValueState.LOADING, ValueState.SHARED, ValueState.RESIDENT, ValueState.PINNED, ValueState.RELEASED}
         ),
-        ValueState.LOADING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT}),
+        ValueState.LOADING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT, ValueState.RELEASED}),
         ValueState.SHARED: frozenset({ValueState.RELEASED}),
         ValueState.RESIDENT: frozenset({ValueState.TRANSFERRING, ValueState.SHARED, ValueState.ABSENT, ValueState.RELEASED}),
         ValueState.TRANSFERRING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT, ValueState.RELEASED}),

@@ -428,6 +428,19 @@ def test_an_input_that_cannot_be_loaded_fails_its_own_node_only(schedule):
     assert skipped(scheduler) == [2]
 
 
+@pytest.mark.parametrize("others", [[], [("y", "b")]], ids=["nothing else loads it", "another node loads it"])
+def test_the_other_inputs_of_a_node_whose_input_cannot_be_loaded(schedule, others):
+    """They are released if no other node loads them, and are not loaded any more."""
+    scheduler = schedule([("xy", "a"), *others], policy=FailurePolicy.CONTINUE)
+    scheduler.assign()
+    load = scheduler.next_instruction()
+    assert isinstance(load, LoadValue)
+    assert scheduler.load_failed(load.dataset, load.node)
+    scheduler.fail(0, None)
+    assert [each for each in drain(scheduler) if isinstance(each, LoadValue)] == [LoadValue(load.dataset + 1, 0)] * len(others)
+    assert scheduler.is_finished() == (not others)
+
+
 # --- the main process ----------------------------------------------------------------------------------------------------
 
 
