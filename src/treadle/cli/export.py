@@ -79,10 +79,11 @@ def _mention_state(record: SessionRecord) -> None:
 
 def _write(file: Path, content: bytes, record: SessionRecord) -> Path:
     from treadle.errors import SessionError
+    from treadle.observe.store.file import make_output_folder
 
     path = file.absolute()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_output_folder(path.parent)
         path.write_bytes(content)
     except OSError as exc:
         msg = (

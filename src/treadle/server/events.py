@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import ServerError
 from treadle.events import NodeFailed, NodeFinished, NodeReused, NodeSkipped, NodeStarted, RunStarted, WorkerLost, WorkerStarted
 from treadle.forks import fork_safe
+from treadle.observe.store.file import make_private_folder
 from treadle.server.problems import public_text
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class EventLogs:
 
     def __init__(self, folder: Path, *, debug: bool = False) -> None:
         try:
-            _make_folder(folder)
+            make_private_folder(folder)
         except OSError as exc:
             msg = (
                 f"The server keeps the events of runs in {folder}, which cannot be created: {exc.strerror or exc}. Check whether "
@@ -261,7 +262,7 @@ class EventLogs:
         """Append events to the file of their run: all of them, or none if that fails."""
         number, file = self._counts.get(run_id), self._file(run_id)
         if number is None:
-            _make_folder(self._folder)  # which someone may have removed
+            make_private_folder(self._folder)  # which someone may have removed
             number = self._count_whole_lines(run_id)
         lines = [json.dumps({"id": number + place, **each}) for place, each in enumerate(facts, start=1)]
         content = "".join(f"{line}\n" for line in lines).encode("ascii")
@@ -333,10 +334,6 @@ class Reader:
                             yield line.decode(), facts
         except FileNotFoundError:
             return
-
-
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _event_in(line: bytes) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from treadle.errors import SessionError
 from treadle.named_tuple import NamedTuple
-from treadle.observe.store.file import STORE_FOLDER
+from treadle.observe.store.file import STORE_FOLDER, make_private_folder
 from treadle.observe.store.records import SessionState
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _SUFFIX: Final = ".pickle"
 _LONGEST: Final = 120
-_PRIVATE: Final = 0o700
 _DAY: Final = 86_400.0
 """The time of the last use of a file is updated at most once in this time, in seconds: that counts as a change of the file."""
 
@@ -61,10 +60,7 @@ def make_values_folder(project_path: Path) -> Path:
         SessionError: it belongs to another user, or others may write to it, so that its files cannot be trusted.
     """
     folder = values_folder(project_path)
-    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    ignored = folder.parent / ".gitignore"
-    if not ignored.exists():
-        ignored.write_text("*\n", encoding="utf-8")
+    make_private_folder(folder)
     status = folder.stat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         msg = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import ReportError
 from treadle.observe.report.analysis import make_content
 from treadle.observe.report.page import render
+from treadle.observe.store.file import make_output_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Report:
         """
         path = Path(file).absolute()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_output_folder(path.parent)
             path.write_text(self.html(), encoding="utf-8")
         except OSError as exc:
             msg = (

@@ -1,4 +1,7 @@
-"""The default file of a project's store, and a check that it is writable without importing SQLAlchemy. State: none."""
+"""The folder of a project's records and the default file of its store, and a check that it is writable without importing SQLAlchemy.
+
+State: none.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 
 STORE_FOLDER = ".treadle"
 STORE_FILE = "sessions.db"
+_PRIVATE = 0o700
 
 
 def default_file(project_path: Path) -> Path:
@@ -20,6 +24,39 @@ def default_file(project_path: Path) -> Path:
         project_path: the project's folder.
     """
     return project_path / STORE_FOLDER / STORE_FILE
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder that only this user can enter. Parents of it inside `.treadle`, and that itself, which git ignores, likewise.
+
+    Args:
+        folder: the folder, which may exist.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if folder.is_dir():
+        return
+    if STORE_FOLDER in folder.parent.parts:  # `mkdir` would let everyone enter the parents that it creates
+        make_private_folder(folder.parent)
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if folder.name == STORE_FOLDER:
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
+def make_output_folder(folder: Path) -> None:
+    """Create the folder of a file that a command writes; as `make_private_folder` does if it is inside `.treadle`.
+
+    Args:
+        folder: the folder, which may exist.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    if STORE_FOLDER in folder.parts:
+        make_private_folder(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def writing_problem(file: Path) -> str | None:

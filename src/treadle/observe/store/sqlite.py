@@ -22,7 +22,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from treadle.observe.store.connection import Database, StoreConnection
-from treadle.observe.store.file import STORE_FOLDER, is_missing
+from treadle.observe.store.file import is_missing, make_private_folder
 from treadle.observe.store.idle_connections import IdleConnections
 from treadle.observe.store.plain import plain_text
 from treadle.observe.store.statements import insert_by_position
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from treadle.observe.store.rows import Row, Rows
 
-_PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
 
 
@@ -199,10 +198,7 @@ def make_private_file(file: Path) -> bool:
     Raises:
         OSError: the folder or file cannot be created.
     """
-    if not file.parent.is_dir():
-        file.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        if file.parent.name == STORE_FOLDER:
-            (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    make_private_folder(file.parent)
     try:
         # Create the file, but never open an existing one: closing it would release SQLite's locks in this process.
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE_FILE))

@@ -13,7 +13,7 @@ import pytest
 from treadle.errors import StoreError
 from treadle.observe.store import SQLStore
 from treadle.observe.store.database_errors import store_errors
-from treadle.observe.store.file import writing_problem
+from treadle.observe.store.file import make_output_folder, make_private_folder, writing_problem
 from treadle.observe.store.successes import LastSuccess
 
 SUCCESS = LastSuccess("s1", 1.0, {"part": "1"}, (), ())
@@ -81,3 +81,26 @@ def test_a_read_only_file_system(tmp_path, monkeypatch, url):
     database = store._get_database()
     with pytest.raises(StoreError, match=r"Its file system is read-only\. Mount it"), store_errors("opened", database):
         raise sqlite3.OperationalError("unable to open database file")
+
+
+@pytest.mark.parametrize("make", [make_private_folder, make_output_folder])
+def test_a_folder_inside_the_records(tmp_path, make):
+    """Whoever creates the first folder in `.treadle`, a server or a report: only this user can enter it, and git ignores it."""
+    folder = tmp_path / "project" / ".treadle" / "server" / "events"
+    make(folder)
+    make(folder)
+    assert {each.stat().st_mode & 0o777 for each in (folder, *folder.parents[:2])} == {0o700}
+    assert (tmp_path / "project" / ".treadle" / ".gitignore").read_text() == "*\n"
+    assert sorted(each.name for each in folder.parents[2].iterdir()) == [".treadle"]
+
+
+def test_a_folder_elsewhere(tmp_path):
+    """The folder of a file that a command writes has the usual mode."""
+    make_output_folder(tmp_path / "reports")
+    assert (tmp_path / "reports").stat().st_mode & 0o777 == 0o777 & ~current_umask()
+
+
+def current_umask():
+    """Return the umask of this process."""
+    os.umask(mask := os.umask(0))
+    return mask
