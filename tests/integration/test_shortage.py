@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, ThreadRunner, node
 from treadle.errors import DatasetError, NodeError, RunnerError
 from treadle.events import Outcome, RunFinished
+from treadle.observe.store import SQLStore
 
 ONE = Pipeline([node(len, "text", "length", name="one")])
 
@@ -76,6 +78,102 @@ def test_a_full_temporary_directory(launch, small, tmp_path, start_method):
         assert line.startswith(f"{free} TMPDIR There is no space left for the files that the workers need"), lines
         assert f"{small} has " in line
     assert list(small.iterdir()) == []
+
+
+SMALL_FILES = """
+import resource
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.errors import RunnerError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+pipeline = Pipeline([node(len, "text", "length")])
+try:
+    ParallelRunner(2, {method!r}).run(pipeline, Catalog({{"text": "abc"}}))
+except RunnerError as error:
+    print(error.name, error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(ParallelRunner(2, {method!r}).run(pipeline, Catalog({{"text": "abc"}}))["length"])
+"""
+
+
+def test_a_limit_of_the_size_of_files(launch, tmp_path, start_method, leftovers):
+    """It is one clear error, too, in which the limit is named."""
+    launched = launch(SMALL_FILES.format(method=start_method), tmp_path)
+    assert launched.wait() == 0, launched.output
+    first, last = launched.output.splitlines()
+    assert first.startswith("RLIMIT_FSIZE The files that the workers need are larger than this process may write (its limit is 1")
+    assert "ulimit -f" in first
+    assert last == "3"
+    leftovers.check()
+
+
+LEAKING = """
+import os, resource, sys
+
+OPEN = []
+
+def leak(command):
+    if command:
+        import subprocess
+        subprocess.Popen(command)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    while True:
+        OPEN.append(os.open(os.devnull, os.O_RDONLY))
+"""
+
+LEAKING_PROJECT = {
+    "pyproject.toml": '[tool.treadle]\npackage_name = "leaking"\n',
+    "src/leaking/__init__.py": "",
+    "src/leaking/nodes.py": LEAKING,
+    "src/leaking/pipeline_registry.py": """
+from leaking.nodes import leak
+from treadle import Pipeline, node
+
+def register_pipelines():
+    nodes = [node(list, "params:command", "kept", name="before"), node(leak, "kept", "none", name="leak")]
+    return {"__default__": Pipeline(nodes)}
+""",
+    "conf/base/catalog.yml": "kept: {type: json.JSONDataset, filepath: data/kept.json}",
+    "conf/base/parameters.yml": "command: []",
+}
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """A project with a node that opens all files that its process may open, and leaves them open."""
+    for name, text in LEAKING_PROJECT.items():
+        file = tmp_path / "leaking" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return tmp_path / "leaking"
+
+
+@pytest.mark.parametrize("runner", ["sequential", "thread"])
+def test_a_node_of_the_main_process_that_leaves_no_file_to_open(leaking, treadle, leftovers, runner):
+    """The run ends as any failed run: one error, the command that resumes it, a record, from which the next one resumes."""
+    launched = treadle(leaking, "run", "--runner", runner)
+    assert launched.wait() == 1, launched.output
+    assert launched.output.count("Traceback") == 1, launched.output
+    assert "Error: Node 'leak' failed" in launched.output
+    assert launched.output.splitlines()[-1].startswith("  treadle run --resume=")
+    with closing(SQLStore(project_path=leaking)) as store:
+        (run,) = store.load(store.list()[0].session_id).runs
+    assert [(each.node, each.outcome) for each in run.nodes] == [("before", Outcome.SUCCEEDED), ("leak", Outcome.FAILED)]
+    resumed = treadle(leaking, "run", "--resume")
+    assert resumed.wait() == 1, resumed.output
+    assert "'before'" not in resumed.output
+    assert "Error: Node 'leak' failed" in resumed.output
+    leftovers.check()
+
+
+def test_a_worker_that_leaves_no_file_to_open(leaking, treadle, leftovers, start_method):
+    """It ends the program that a node left running, and prints nothing."""
+    (leaking / "conf" / "base" / "parameters.yml").write_text('command: [sleep, "1000"]')
+    launched = treadle(leaking, "run", "--runner", "parallel", "--runner-params", f"start_method={start_method}")
+    assert launched.wait() == 1, launched.output
+    assert "Process" not in launched.output, launched.output
+    assert "Error: Node 'leak' failed on worker-1" in launched.output
+    leftovers.check()
 
 
 def refuse_threads(monkeypatch):

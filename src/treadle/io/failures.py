@@ -50,6 +50,15 @@ _CAUSES: Final[tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], .
     ((TypeError,), ("load",), "`load_args` probably has an argument that the library does not accept."),
 )
 """Probable causes by exception type and action; the first match is used."""
+_SHORTAGES: Final = MappingProxyType(
+    {
+        errno.ENOSPC: "The disk is full.",
+        errno.EDQUOT: "The quota of this user on that disk is used up: remove files, or have it raised.",
+        errno.EFBIG: "This process may not write files of that size: raise the limit (`ulimit -f`).",
+        errno.EROFS: "The file system is read-only: mount it for writing, or change the path in the catalog.",
+        errno.EMFILE: "This process may open no more files: close those that nodes opened, or raise the limit (`ulimit -n`).",
+    }
+)
 _GENERAL: Final = MappingProxyType({"load": "Check the file's content against the dataset's type and arguments in the catalog."})
 _LOCATION_KEYS: Final = ("filepath", "path", "filename", "table_name", "url", "sql")
 
@@ -107,8 +116,8 @@ def _probable_cause(action: str, exc: Exception) -> str:
             "under `exclusive` in conf/<env>/execution.yml, so that their nodes run in one process. Otherwise close the program "
             "that has it open."
         )
-    if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
-        return "The disk is full."
+    if isinstance(exc, OSError) and exc.errno in _SHORTAGES:
+        return _SHORTAGES[exc.errno]
     json = sys.modules.get("json")  # not imported for this: an error of it can exist only if it is imported already
     if json is not None and isinstance(exc, json.JSONDecodeError):
         return "The file is not valid JSON, or is truncated."

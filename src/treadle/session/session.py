@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.errors import RunCancelledError
 from treadle.events import Outcome
 from treadle.execution.processes.safe_points import INTERRUPTS, is_interrupt
+from treadle.execution.processes.spare_descriptors import spare_descriptors
 from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
 from treadle.project.log_capture import logs_captured
@@ -422,7 +423,7 @@ class Session:
             recorder.on_worker = reuse.worker_started
         outcome, recorded = Outcome.FAILED, None
         try:
-            with signals_interrupt(), self.watching() as watchers, logs_captured(recorder.log):
+            with spare_descriptors(), signals_interrupt(), self.watching() as watchers, logs_captured(recorder.log):
                 result = run_request(
                     request,
                     choice,

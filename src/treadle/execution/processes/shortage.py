@@ -20,7 +20,8 @@ class explaining_shortages:  # noqa: N801 - a context manager, entered in every 
     """Turn an error of a system that has run out of a resource into one that names the resource and says what to do.
 
     Raises:
-        RunnerError: this process may open no more files or start no more threads or processes, or a disk is full.
+        RunnerError: this process may open no more files, write no larger ones, or start no more threads or processes, or a disk
+            is full.
     """
 
     def __enter__(self) -> None:
@@ -47,6 +48,12 @@ def _describe(exc: OSError) -> tuple[str, str] | None:
         return "TMPDIR", (
             f"There is no space left for the files that the workers need ({exc.strerror}): {_full_directories()}. Free some "
             "space, or point TMPDIR at another directory."
+        )
+    if exc.errno == errno.EFBIG:
+        limit, _most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        return "RLIMIT_FSIZE", (
+            f"The files that the workers need are larger than this process may write (its limit is {format_bytes(limit)} for a "
+            "file). Raise the limit (`ulimit -f`)."
         )
     if exc.errno == errno.ENOENT and "No usable temporary directory" in str(exc):
         return "TMPDIR", f"{exc.strerror}. The workers need one: free some space in one of these, or point TMPDIR at another."

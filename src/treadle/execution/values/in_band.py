@@ -10,7 +10,7 @@ from typing import Any
 
 from treadle.execution.protocol.handles import UnpicklableValueError
 
-_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT})
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def is_shortage(exc: BaseException) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
+import sys
 import weakref
+from contextlib import suppress
 from multiprocessing import util
 from typing import Any
 
@@ -30,9 +33,22 @@ def drop_inherited_exit_handlers() -> None:
     finalize._registered_with_atexit = False  # noqa: SLF001 - so that the next finalizer registers with atexit again
 
 
+def _make_room_for_a_file() -> None:
+    """Close standard input, which is /dev/null in a worker, if nodes have opened all files that this process may open.
+
+    Otherwise neither an exit handler nor the search for the processes that nodes left running could open a file.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        with suppress(AttributeError, OSError, ValueError):  # it is missing or closed
+            os.close(sys.stdin.fileno())
+
+
 def run_exit_handlers() -> None:
     """Run the exit handlers of this process, a worker, end the processes that its nodes left running, and collect garbage."""
     stop_forwarding()  # the parent no longer reads from this worker
+    _make_room_for_a_file()
     atexit.unregister(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001 - waits for children; it still runs at exit
     atexit._run_exitfuncs()  # noqa: SLF001 - no public way to run them
     gc.collect()  # finalizes what nodes have left in reference cycles: a forked process ends without a collection

@@ -104,7 +104,7 @@ def _advice(exc: Exception, database: Database) -> str:
     if is_read_only or "readonly" in text or isinstance(exc, PermissionError):
         todo = "Its file system is read-only. Mount it for writing" if is_read_only else "Make the file and its folder writable"
         return f"{todo}, or set another SESSION_STORE_ARGS = {{'url': ...}} in settings.py."
-    if "disk I/O" in text or "disk is full" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if "disk I/O" in text or "disk is full" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "Check whether the disk is full, or set another SESSION_STORE_ARGS = {'url': ...} in settings.py."
     if "locked" in text:
         return "Another process held the lock for too long; increase SESSION_STORE_ARGS['busy_timeout'] in settings.py."

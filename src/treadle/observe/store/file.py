@@ -1,6 +1,6 @@
-"""The folder of a project's records and the default file of its store, and a check that it is writable without importing SQLAlchemy.
+"""The folder of a project's records and the default file of its store, and a check that it can be written. State: none.
 
-State: none.
+It does not import SQLAlchemy, which would slow down the start of every run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def default_file(project_path: Path) -> Path:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder that only this user can enter. Parents of it inside `.treadle`, and that itself, which git ignores, likewise.
+    """Create a folder that only this user can enter, and its parents in `.treadle` likewise; git ignores `.treadle`.
 
     Args:
         folder: the folder, which may exist.

@@ -220,6 +220,7 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     ("error", "advice"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "Check whether the disk is full"),
+        (OSError(errno.EFBIG, "File too large"), "Check whether the disk is full"),
         (sqlite3.OperationalError("disk I/O error"), "Check whether the disk is full"),
         (sqlite3.OperationalError("database or disk is full"), "Check whether the disk is full"),
         (sqlite3.OperationalError("database is locked"), "busy_timeout"),

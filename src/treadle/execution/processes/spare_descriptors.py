@@ -1,0 +1,46 @@
+"""Keep descriptors free for the end of a run: a node of this process may have used up all that it may open.
+
+The error of such a node often keeps the node's files open, because its traceback refers to them. The command that resumes the
+run, the record and the error message need some files (modules, the database), and none could be opened.
+
+Runs in the parent. State: the descriptors that are held.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_COUNT = 8
+"""A SQLite database needs up to five, an import one."""
+
+_LEAST_LIMIT = 64
+"""With a lower limit of open files, the run itself needs all of them."""
+
+
+class spare_descriptors:  # noqa: N801 - a context manager, entered in every run: a generator would cost more
+    """Hold some descriptors during the block, so that at least as many files can be opened after it."""
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+
+    def __enter__(self) -> None:
+        limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and limit < _LEAST_LIMIT:
+            return
+        try:
+            for _ in range(_COUNT):
+                self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:  # too late, or there is no such device
+            self._close()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        while self._held:
+            os.close(self._held.pop())
