@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import quote
 
 import httpx
@@ -270,3 +274,21 @@ def test_waiting_does_not_block_others(server):
     for thread in threads:
         thread.join()
     assert answers == ["succeeded"] * 60
+
+
+def test_more_clients_than_open_files(own_server):
+    """Clients get half of the files that the server may open; more are refused at once, and runs have the others."""
+    served = own_server()
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (80, 80))
+    address = httpx.URL(served.url)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(HTTPConnection(address.host, address.port, timeout=60))) for _ in range(60)]
+        for client in clients:
+            client.connect()
+        refused = HTTPResponse(clients[-1].sock)
+        refused.begin()
+        assert refused.status == 503
+        assert json.loads(refused.read())["error"]["message"].startswith("The server has too many open connections")
+        clients[0].request("POST", "/runs?wait=60", body="{}", headers={"Content-Type": "application/json"})
+        assert json.loads(clients[0].getresponse().read())["state"] == "succeeded"
+    assert served.client.get("/health").status_code == 200

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import socket
 import threading
@@ -20,10 +21,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from treadle.errors import ServerError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import FrameType
 
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
 
 _CLOSE_SECONDS = 5
 """How long open connections may take to end once the current run has ended."""
+
+_TOO_MANY_BODY = b'{"error": {"type": "ServerError", "message": "The server has too many open connections. Try again later."}}'
+
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_MANY_BODY), _TOO_MANY_BODY)
+)
+"""The answer to a client that may not connect, before it has asked anything."""
 
 
 def open_socket(options: ServerOptions) -> socket.socket:
@@ -77,6 +88,7 @@ def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) 
     """
     config = uvicorn.Config(
         app,
+        http=_Connection,
         log_config=None,  # the project's logging is configured already
         access_log=False,
         server_header=False,
@@ -94,6 +106,24 @@ def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) 
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # of a closed terminal; `nohup` ignores it
         signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets=[opened])
+
+
+class _Connection(HttpToolsProtocol):
+    """A connection of a client, refused if clients would leave the runs too few open files."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base class
+        """Begin to read requests, or answer at once that there are too many connections."""
+        super().connection_made(transport)
+        most = most_connections()
+        if most is not None and len(self.connections) > most:
+            transport.write(_TOO_MANY)
+            transport.close()
+
+
+def most_connections() -> int | None:
+    """Return how many connections there may be at once: half as many as open files; None if that is not limited."""
+    limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if limit == resource.RLIM_INFINITY else max(limit // 2, 1)
 
 
 class _Server(uvicorn.Server):
