@@ -57,11 +57,19 @@ def make_values_folder(project_path: Path) -> Path:
     """Return the folder of a project's stored values, and create it if it does not exist.
 
     Raises:
-        SessionError: it belongs to another user, or others may write to it, so that its files cannot be trusted.
+        SessionError: it belongs to another user, or others may write to it, so that its files cannot be trusted; or it cannot be
+            created.
     """
     folder = values_folder(project_path)
-    make_private_folder(folder)
-    status = folder.stat()
+    try:
+        make_private_folder(folder)
+        status = folder.stat()
+    except OSError as exc:
+        msg = (
+            f"Values cannot be stored in {folder}, because the folder cannot be created or read: {exc.strerror}. Probably "
+            f"{folder.parent} belongs to another user: change its owner."
+        )
+        raise SessionError(msg) from exc
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         msg = (
             f"Values cannot be stored in {folder}: the folder belongs to another user, or others have access to it. Stored "
@@ -89,8 +97,19 @@ def note_use(file: Path) -> None:
 
 
 def stored_values(folder: Path) -> Iterator[StoredValue]:
-    """Yield the values in a folder."""
-    for path in sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else ():
+    """Yield the values in a folder.
+
+    Raises:
+        SessionError: the folder cannot be read.
+    """
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - `Path.iterdir` is lazy before Python 3.13
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as exc:
+        msg = f"The stored values in {folder} cannot be listed: {exc.strerror}. Probably the folder belongs to another user."
+        raise SessionError(msg) from exc
+    for path in (folder / each for each in names if each.endswith(_SUFFIX)):
         name, _, session_id = path.name.removesuffix(_SUFFIX).rpartition(",")
         with suppress(OSError):  # another process may remove it
             status = path.stat()

@@ -83,3 +83,17 @@ def test_a_value_of_an_earlier_run(tmp_path: Path) -> None:
         stored.load()
     stored.save(None)
     assert stored.load() is None
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records of another user are private: the values are not listed as none, and making the folder is a clear error."""
+
+    def refuse(path: str | Path, *_arguments: object, **_keywords: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.listdir", refuse)
+    with pytest.raises(SessionError, match="cannot be listed: Permission denied"):
+        list(stored_values(tmp_path))
+    monkeypatch.setattr("treadle.session.value_files.make_private_folder", refuse)
+    with pytest.raises(SessionError, match="cannot be created or read: Permission denied"):
+        make_values_folder(tmp_path)

@@ -309,7 +309,14 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
             return self._database
 
     def _is_missing(self) -> bool:
-        return self._get_database().is_missing
+        database = self._get_database()
+        try:
+            return database.is_missing
+        except OSError:  # for example the folder of another user, which may not be searched
+            from treadle.observe.store.database_errors import store_errors
+
+            with store_errors("read", database):
+                raise
 
     def _import_database(self) -> None:
         """Import the driver with signals deferred: an interrupt would leave the import incomplete, and no record saved."""

@@ -8,6 +8,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -249,6 +251,38 @@ def test_a_file_in_place_of_the_folder_is_a_clear_error(tmp_path: Path, url: str
     (tmp_path / ".treadle").write_text("not a folder")
     with pytest.raises(StoreError, match=r"cannot be opened: .*\.treadle'"):
         SQLStore(url, project_path=tmp_path).list()
+
+
+@pytest.mark.parametrize("url", [None, "sqlite:///.treadle/sessions.db", "sqlite:///.treadle/sessions.db?timeout=1"])
+def test_a_folder_of_another_user(tmp_path: Path, url: str | None) -> None:
+    """The folder of a store is private, so for other users it is a clear error, not an empty store."""
+    SQLStore(project_path=tmp_path).save(RECORD)
+    uses: list[Callable[[SQLStore], object]] = [
+        lambda store: store.list(),
+        lambda store: store.load("2"),
+        lambda store: store.last_successes("p", None),
+        lambda store: store.prune(keep=1),
+    ]
+    (tmp_path / ".treadle").chmod(0)
+    try:
+        for use in uses:
+            with another_user(), pytest.raises(StoreError, match=r"sessions\.db\S* cannot be read: .*Permission denied"):
+                use(SQLStore(url, project_path=tmp_path))
+    finally:
+        (tmp_path / ".treadle").chmod(0o700)
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Be a user who has no access to private folders: root becomes another one, for anyone else their mode is sufficient."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_a_newer_database_is_a_clear_error(tmp_path: Path) -> None:
