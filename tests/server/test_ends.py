@@ -130,3 +130,25 @@ def test_a_taken_port_and_other_errors_are_explained(project_root, tmp_path):
     registry.write_text(code)
     missing = "sys.modules['uvicorn'] = None; from treadle.__main__ import main; sys.exit(main())"
     assert "pip install 'treadle[server]'" in start(code=missing)
+
+
+def test_a_store_that_cannot_be_used(own_server):
+    """Requests that need it may be sent again later; the log says what is wrong; afterwards all is as before."""
+    served = own_server()
+    assert served.run()["state"] == "succeeded"
+    folder = served.root / ".treadle"
+    (folder / "sessions.db").rename(folder / "moved.db")
+    (folder / "sessions.db").mkdir()
+    for answer in (served.post(), served.client.get("/runs"), served.client.post("/run", json={})):
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "StoreError"), answer.text
+        assert str(folder) not in answer.text
+    assert served.client.get("/runs").headers["retry-after"] == "5"
+    (folder / "sessions.db").rmdir()
+    (folder / "moved.db").rename(folder / "sessions.db")
+    assert served.run()["state"] == "succeeded"
+    assert {f"{request} was answered with status 503: The session store" in served.log.read_text() for request in REQUESTS} == {
+        True
+    }
+
+
+REQUESTS = ("POST /runs", "GET /runs", "POST /run")

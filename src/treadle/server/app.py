@@ -23,7 +23,7 @@ from treadle.server import endpoints, kedro_api, page
 from treadle.server.access import runs_of
 from treadle.server.models import Health, Ready
 from treadle.server.options import ServerOptions
-from treadle.server.problems import Problem, error_view, public_text, status_of
+from treadle.server.problems import Problem, error_view, log_failure, public_text, status_of
 from treadle.server.runs import Runs
 from treadle.server.security import Guard
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from treadle.session import ServiceSession
+
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
+
+_STORE_SECONDS = 5
+"""After how many seconds a client may try again if the session store could not be used."""
 
 
 def create_app(make_service: Callable[[], ServiceSession], options: ServerOptions | None = None) -> FastAPI:
@@ -121,8 +126,12 @@ def _add_handlers(app: FastAPI, options: ServerOptions) -> None:
         return _error(exc.status_code, {"type": "HTTPError", "message": public_text(str(exc.detail))}, exc.headers)
 
     @app.exception_handler(TreadleError)
-    async def failed(_request: Request, exc: TreadleError) -> JSONResponse:
-        return _error(status_of(exc), error_view(exc, debug=options.debug_errors).model_dump(exclude_none=True))
+    async def failed(request: Request, exc: TreadleError) -> JSONResponse:
+        status = status_of(exc)
+        if status >= _SERVER_ERROR:
+            log_failure(f"{request.method} {request.url.path}", status, exc)
+        headers = {"Retry-After": str(_STORE_SECONDS)} if status == _UNAVAILABLE else None
+        return _error(status, error_view(exc, debug=options.debug_errors).model_dump(exclude_none=True), headers)
 
     @app.exception_handler(Exception)
     async def broken(_request: Request, exc: Exception) -> JSONResponse:

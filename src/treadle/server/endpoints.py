@@ -27,14 +27,9 @@ RunId = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9.\-]+$")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 Wait = Annotated[float, Query(ge=0, le=3600, description="Seconds to wait for the end of the run.")]
 
-ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (400, 401, 403, 413, 421, 422)}
+ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (400, 401, 403, 413, 421, 422, 503)}
 _UNKNOWN: dict[int | str, dict[str, Any]] = {**ERRORS, 404: {"model": ErrorBody}}
-_QUEUES: dict[int | str, dict[str, Any]] = {
-    **ERRORS,
-    409: {"model": ErrorBody},
-    429: {"model": ErrorBody},
-    503: {"model": ErrorBody},
-}
+_QUEUES: dict[int | str, dict[str, Any]] = {**ERRORS, 409: {"model": ErrorBody}, 429: {"model": ErrorBody}}
 _REPORT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts allow-popups"

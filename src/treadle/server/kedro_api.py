@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.concurrency import run_in_threadpool
 
 from treadle.config.params import parse_params
-from treadle.errors import ConfigError
+from treadle.errors import ConfigError, StoreError
 from treadle.server.access import runs_of, wait_for_end
 from treadle.server.models import ErrorBody, ErrorView, Name, Names, RunBody, Version
-from treadle.server.problems import Problem
+from treadle.server.problems import Problem, error_view, log_failure
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -99,6 +99,10 @@ def add_endpoints(app: FastAPI) -> None:
             response.status_code = exc.status
             response.headers.update(exc.headers)
             return KedroResult(status="failure", run_id="", duration_ms=0.0, error=KedroError.of(exc.error))
+        except StoreError as exc:
+            log_failure("POST /run", 503, exc)
+            response.status_code = 503
+            return KedroResult(status="failure", run_id="", duration_ms=0.0, error=KedroError.of(error_view(exc, debug=False)))
         view = await wait_for_end(runs, run_id, _LONGEST)
         result = _result(view)
         if view.state == "queued":  # the server ends; the request must not be sent again

@@ -5,6 +5,7 @@ State: none. Neighbours: `app.py` registers the handlers; `runs.py` describes th
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from treadle.server.models import ErrorView
 
 if TYPE_CHECKING:
     from treadle.observe.store import ErrorRecord
+
+_logger = logging.getLogger(__name__)
 
 _START = r"(?:file:/{0,2}|sqlite:/{2,3})?~?/"
 _PATH = re.compile(rf"(?<=['\"]){_START}[^'\"\n]+(?=['\"])|(?<![\w.:/>~]){_START}[\w.\-+@%=~/]*[\w\-+@%=~/]")
@@ -77,10 +80,23 @@ def public_text(text: str, *, debug: bool = False) -> str:
 
 
 def status_of(error: TreadleError) -> int:
-    """Return the HTTP status of an error that is caused by what a request asks for."""
-    from treadle.errors import ConfigError, PipelineError, RunnerError, SessionError
+    """Return the HTTP status of an error: of what a request asks for, of the session store, or another one."""
+    from treadle.errors import ConfigError, PipelineError, RunnerError, SessionError, StoreError
 
+    if isinstance(error, StoreError):
+        return 503
     return 422 if isinstance(error, (ConfigError, PipelineError, RunnerError, SessionError)) else 500
+
+
+def log_failure(request: str, status: int, error: TreadleError) -> None:
+    """Log an error that whoever runs the server has to remedy, and not the client that gets it.
+
+    Args:
+        request: its method and path.
+        status: the HTTP status of the answer.
+        error: the error.
+    """
+    _logger.error("%s was answered with status %d: %s", request, status, error)
 
 
 def unknown_run(run_id: str) -> Problem:
