@@ -87,12 +87,13 @@ def store_errors(doing: str, database: Database) -> Iterator[None]:
             kind = shown.partition(":")[0]
             msg = f"The session store at {shown} cannot be {doing}: SQLAlchemy does not support {kind!r}. Correct the URL."
             raise StoreError(msg, url=shown, is_misconfigured=True) from exc
-        msg = f"The session store at {shown} cannot be {doing}: {_cause(exc, database)}. {_advice(exc, database)}"
+        msg = f"The session store at {shown} cannot be {doing}: {_cause(exc, database)} {_advice(exc, database)}"
         raise StoreError(msg, url=shown) from exc
 
 
 def _cause(exc: Exception, database: Database) -> str:
     text = str(getattr(exc, "orig", None) or exc).strip().rstrip(".")
+    text += "" if text.endswith("?") else "."  # psycopg asks: "Is the server running on that host …?"
     return text.replace(database.password, "***") if database.password else text
 
 
