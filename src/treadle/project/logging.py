@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.named_tuple import NamedTuple
 from treadle.project.current import configured_project, is_configured
+from treadle.project.log_errors import report_write_errors_once
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
 """The node that runs in this context and the label of its worker, for log records; set if nodes run in this process."""
@@ -297,6 +298,7 @@ def _apply(conf: Mapping[str, Any], root: Path, file: str | None) -> None:
         for handler in getattr(logger, "handlers", ()):  # a placeholder has none
             if not any(isinstance(each, RunFields) for each in handler.filters):
                 handler.addFilter(RunFields())
+            report_write_errors_once(handler)
 
 
 def _anchored(handler: Any, root: Path) -> Any:

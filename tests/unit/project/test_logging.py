@@ -7,6 +7,7 @@ import logging
 import pickle
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,6 @@ from treadle.project.logging import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAME = "loomtest.logger"
 
@@ -196,3 +196,28 @@ def test_captured_warnings_travel() -> None:
     assert not snapshot_levels().capture_warnings
     with pytest.warns(UserWarning, match="seen"):
         warnings.warn("seen", UserWarning, stacklevel=1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_log_file_on_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says so, instead of a traceback and the stack for each record; other errors are shown as always."""
+    configure_logging(
+        {
+            "handlers": {"file": {"class": "logging.FileHandler", "filename": "/dev/full"}},
+            "loggers": {NAME: {"handlers": ["file"], "level": "INFO", "propagate": False}},
+        },
+        project_path=tmp_path,
+    )
+    logger = logging.getLogger(NAME)
+    for number in range(3):
+        logger.info("line %d", number)
+    assert (
+        capsys.readouterr().err
+        == "Log lines cannot be written to /dev/full: No space left on device. Further errors of it are not shown.\n"
+    )
+    logger.info("wrong %d", "text")
+    assert "TypeError" in capsys.readouterr().err
+    (handler,) = logger.handlers
+    logger.removeHandler(handler)
+    with pytest.raises(OSError, match="No space"):
+        handler.close()
