@@ -116,7 +116,7 @@ def _probable_cause(action: str, exc: Exception) -> str:
             "under `exclusive` in conf/<env>/execution.yml, so that their nodes run in one process. Otherwise close the program "
             "that has it open."
         )
-    if isinstance(exc, OSError) and exc.errno in _SHORTAGES:
+    if isinstance(exc, OSError) and exc.errno is not None and exc.errno in _SHORTAGES:
         return _SHORTAGES[exc.errno]
     json = sys.modules.get("json")  # not imported for this: an error of it can exist only if it is imported already
     if json is not None and isinstance(exc, json.JSONDecodeError):
