@@ -48,6 +48,9 @@ OLD_RUNS = 20
 _TRIED_AGAIN_WITHIN = 1.25
 """That is done if it took at most this many times as long as the best runner, and the model expects it to be faster by now."""
 
+_CLEARLY_LESS = 0.5
+"""If the nodes take less than this part of what they took then, so did the run. In processes they may slow each other down."""
+
 _NO_LOSS = 1.02
 """The fewest workers are used whose makespan is at most this factor above that of all workers."""
 
@@ -65,6 +68,7 @@ class Estimate(NamedTuple):
         runs: number of earlier runs with this runner and exactly these nodes.
         model: the duration of the run by the model, from the nodes of recent runs.
         age: number of runs since the latest of those runs; 0 if there are none.
+        by_now: the duration of those runs, as much shorter as the nodes are by now, if these are clearly shorter.
     """
 
     runner: str
@@ -73,6 +77,7 @@ class Estimate(NamedTuple):
     runs: int
     model: float
     age: int = 0
+    by_now: float = 0.0
 
 
 class Choice(NamedTuple):
@@ -148,16 +153,18 @@ def estimate_runners(
         if run.runner in same and run.nodes.keys() == wanted and len(same[run.runner]) < _RECENT_RUNS:
             same[run.runner][age] = run
     alone = _preparation(past)
-    serial = _judge(SEQUENTIAL, 1, same[SEQUENTIAL], alone + sum(_node_seconds(plan, past, SEQUENTIAL)))
+    latest = [_in_nodes(run) for run in past if run.nodes.keys() == wanted][:ENOUGH_RUNS]
+    now = median(latest) if latest else math.inf
+    serial = _judge(SEQUENTIAL, 1, same[SEQUENTIAL], alone + sum(_node_seconds(plan, past, SEQUENTIAL)), now)
     seconds = [each + _NODE_COST for each in _node_seconds(plan, past, PARALLEL)]
     start_ups = [run.start_up for run in past if run.runner == PARALLEL]
     start_up = median(start_ups[:_RECENT_RUNS]) if start_ups else alone + _WORKERS_START
     workers, makespan = most_workers, sum(seconds) / most_workers
     if start_up + makespan < serial.seconds or same[THREAD]:  # else no schedule could be fast enough: it is not simulated
         workers, makespan = _fewest_workers(plan, seconds, most_workers, limits)
-    estimates = [serial, _judge(PARALLEL, workers, same[PARALLEL], start_up + makespan)]
+    estimates = [serial, _judge(PARALLEL, workers, same[PARALLEL], start_up + makespan, now)]
     if same[THREAD]:
-        estimates.append(_judge(THREAD, most_workers, same[THREAD], alone + makespan))
+        estimates.append(_judge(THREAD, most_workers, same[THREAD], alone + makespan, now))
     return tuple(estimates)
 
 
@@ -177,11 +184,11 @@ def _why_workers_gain_nothing(plan: Plan, most_workers: int, *, are_known: bool)
 
 def _may_be_faster_by_now(estimate: Estimate, best: Estimate) -> bool:
     """Check whether a runner that was slower than the best one some time ago is worth another run."""
-    was_close = estimate.seconds <= _TRIED_AGAIN_WITHIN * best.seconds
+    was_close = estimate.by_now <= _TRIED_AGAIN_WITHIN * best.seconds
     return was_close and estimate.age >= OLD_RUNS and estimate.model < best.seconds
 
 
-def _judge(runner: str, workers: int, runs: Mapping[int, RunTimes], model: float) -> Estimate:
+def _judge(runner: str, workers: int, runs: Mapping[int, RunTimes], model: float, now: float) -> Estimate:
     """Judge a runner by its runs of these nodes; by the model too, while there are few, for the first ones may be slow.
 
     Args:
@@ -189,12 +196,19 @@ def _judge(runner: str, workers: int, runs: Mapping[int, RunTimes], model: float
         workers: its number of workers.
         runs: its runs of these nodes; the keys are the numbers of runs since.
         model: how long the run takes by the model.
+        now: how long all nodes together took in the latest runs, by whichever runner.
     """
+    if not runs:
+        return Estimate(runner, workers, model, 0, model)
     took = [run.seconds for run in runs.values()]
-    age = min(runs, default=0)
-    if len(took) >= ENOUGH_RUNS:
-        return Estimate(runner, workers, median(took), len(took), model, age)
-    return Estimate(runner, workers, min([*took, model]) if took else model, len(took), model, age)
+    seconds = median(took) if len(took) >= ENOUGH_RUNS else min(*took, model)
+    then = median([_in_nodes(run) for run in runs.values()])
+    by_now = seconds * now / then if now < _CLEARLY_LESS * then else seconds
+    return Estimate(runner, workers, seconds, len(took), model, min(runs), by_now)
+
+
+def _in_nodes(run: RunTimes) -> float:
+    return sum(run.nodes.values())
 
 
 def _preparation(past: Sequence[RunTimes]) -> float:

@@ -124,6 +124,16 @@ def test_a_runner_that_was_close_is_tried_again_after_20_runs():
     assert choose_runner_for(plan, slower * 20 + serial, 2).runner == "parallel"  # no reason to expect anything else
 
 
+def test_a_runner_that_took_long_with_other_data_is_tried_again():
+    """The nodes take a hundredth by now, so it would, too."""
+    plan, serial = plan_of(4), [ran("sequential", 160.0, 40.0)] * 3
+    large, small = [ran("parallel", 91.0, 45.0, start_up=0.7)], [ran("parallel", 2.0, 0.4, start_up=0.7)]
+    assert choose_runner_for(plan, large * 20 + serial, 2).runner == "parallel"
+    assert choose_runner_for(plan, small * 19 + serial, 2).runner == "parallel"
+    again = choose_runner_for(plan, small * 20 + serial, 2)
+    assert again.reason == "1.6 s expected, not tried for 20 runs; 2 s expected in 2 processes"
+
+
 def test_parallel_runs_are_tried_again_as_well():
     """What holds for sequential runs holds for them."""
     serial, parallel = [ran("sequential", 4.0, 1.0)], [ran("parallel", 4.5, 2.0, start_up=0.5)] * 3
