@@ -6,15 +6,17 @@ Runs in the parent. State: the runners that it has opened, and how long its own 
 from __future__ import annotations
 
 import os
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.start_method import check_start_method
 from treadle.execution.runners.arguments import checked_memory, checked_workers
-from treadle.execution.runners.estimates import ENOUGH_RUNS, OLD_RUNS, PARALLEL, SEQUENTIAL, THREAD, choose_runner_for
+from treadle.execution.runners.estimates import PARALLEL, SEQUENTIAL, THREAD, choose_runner_for
 from treadle.execution.runners.limits import run_limits
 from treadle.execution.runners.runner import Runner
 from treadle.execution.runners.sequential import SequentialRunner
 from treadle.execution.runners.thread import ThreadRunner
+from treadle.planning.run_times import ENOUGH_RUNS, OLD_RUNS, remembered
 from treadle.trace_ids import asks_for_traces
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class AutoRunner(Runner):
             finally:
                 self.start_method, self.start_method_reason = runner.start_method, runner.start_method_reason
             if runner.last_run is not None:
-                self._own_runs = _remembered([runner.last_run, *self._own_runs])
+                self._own_runs = list(remembered([runner.last_run, *self._own_runs], attrgetter("runner")))
         return result
 
     def _choose(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Choice:
@@ -179,14 +181,3 @@ class AutoRunner(Runner):
     def make_executor(self, plan: Plan) -> Executor:
         """Make the executor of the runner that this one would choose now."""
         return self._opened(choose_runner_for(plan, self._own_runs, self.max_workers)).make_executor(plan)
-
-
-def _remembered(runs: Sequence[RunTimes]) -> list[RunTimes]:
-    """Return the runs to remember, of all runs with the latest first: the latest ones, and some of each runner."""
-    kept: list[RunTimes] = []
-    of_runner: dict[str, int] = {}
-    for run in runs:
-        of_runner[run.runner] = of_runner.get(run.runner, 0) + 1
-        if len(kept) < OLD_RUNS or of_runner[run.runner] <= ENOUGH_RUNS:
-            kept.append(run)
-    return kept

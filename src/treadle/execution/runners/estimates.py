@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.scheduling.simulator import simulate
 from treadle.named_tuple import NamedTuple
 from treadle.planning.durations import expected_seconds, median
+from treadle.planning.run_times import ENOUGH_RUNS, OLD_RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from treadle.planning.run_times import RunTimes
 
 SEQUENTIAL, THREAD, PARALLEL = "sequential", "thread", "parallel"
-
-ENOUGH_RUNS = 3
-"""A runner that has run the same nodes so often is judged by these runs alone."""
 
 _RECENT_RUNS = 5
 """How many of its latest runs count, so that the estimate follows data that grows."""
@@ -42,11 +40,9 @@ _TRIED_WITHIN, _TRIED_SECONDS = 1.1, 1.0
 Only processes have run the nodes then, and they slow each other down, so the model is too pessimistic here, and only here.
 """
 
-OLD_RUNS = 20
-"""A runner that has not run the nodes for this many runs may be tried again: the data or the machine may have changed."""
-
 _TRIED_AGAIN_WITHIN = 1.25
-"""That is done if it took at most this many times as long as the best runner, and the model expects it to be faster by now."""
+"""After `OLD_RUNS` runs, a runner is tried again if it took at most this many times as long as the best one, and is expected to
+be faster by now."""
 
 _CLEARLY_LESS = 0.5
 """If the nodes take less than this part of what they took then, so did the run. In processes they may slow each other down."""

@@ -7,6 +7,7 @@ compares a run with what this returns.
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -75,12 +76,12 @@ class HistoryAccess(DatabaseAccess):
                     seconds[node].append(finished - started)
         return {node: median(each) for node, each in seconds.items()}
 
-    def run_times(self, package_name: str, *, runs: int = 20, most_nodes: int = 50_000) -> tuple[RunTimes, ...]:
-        """Return how long the latest runs of a package took that succeeded, and by which runner.
+    def run_times(self, package_name: str, *, runs: int = 200, most_nodes: int = 50_000) -> tuple[RunTimes, ...]:
+        """Return how long the runs of a package took from which a runner is chosen, of those that succeeded.
 
         Args:
             package_name: the package.
-            runs: maximum number of runs.
+            runs: number of its latest runs to consider.
             most_nodes: maximum number of nodes to read, of all runs together; fewer runs are returned if they have more.
 
         Returns:
@@ -98,11 +99,12 @@ class HistoryAccess(DatabaseAccess):
             "AND r.finished IS NOT NULL ORDER BY r.session_id DESC, r.number DESC LIMIT :runs"
         )
         values = {"package_name": package_name, "succeeded": Outcome.SUCCEEDED.value, "runs": runs}
-        from treadle.planning.run_times import RunTimes
+        from treadle.planning.run_times import RunTimes, remembered
 
         found: list[RunTimes] = []
         with self._connected("read") as connection:
-            for row in _with_nodes(connection.select_rows(query, values), most_nodes):
+            rows = remembered(connection.select_rows(query, values), itemgetter("runner"))
+            for row in _with_nodes(rows, most_nodes):
                 spans = [
                     (node, started, finished - started)
                     for node, started, finished in self._succeeded(connection, row["session_id"], row["number"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from treadle.events import Outcome
@@ -40,3 +42,16 @@ def test_a_long_history_is_cut(store, tmp_path):
     assert [run.session_id for run in store.history("s4", most_nodes=3)] == ["s3"]
     assert store.history("s0") == ()
     assert SQLStore(project_path=tmp_path / "nowhere").history("s0") == ()
+
+
+def test_the_times_of_a_runner_that_has_not_been_used_for_long(records, tmp_path):
+    """Its latest runs are among those from which a runner is chosen: without them it would be tried as if it never had been."""
+    runners = ["parallel"] * 4 + ["sequential"] * 21 + ["thread"]
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        for number, runner in enumerate(runners):
+            session = records.session(None, [records.attempt("a", "main", 0.0, 1.0, sent=0.0)], wall=2.0 + number)
+            runs = (session.runs[0]._replace(runner=runner),)
+            store.save(session._replace(session_id=f"s{number:02}", runs=runs))
+        times = store.run_times(session.package_name)
+    assert [each.runner for each in times] == ["thread"] + ["sequential"] * 19 + ["parallel"] * 3
+    assert [each.seconds for each in times[-3:]] == [5.0, 4.0, 3.0]
