@@ -63,6 +63,9 @@ def make_values_folder(project_path: Path) -> Path:
     folder = values_folder(project_path)
     try:
         make_private_folder(folder)
+        ignored = folder.parent / ".gitignore"
+        if not ignored.exists():  # the folder may be older
+            ignored.write_text("*\n", encoding="utf-8")
         status = folder.stat()
     except OSError as exc:
         msg = (

@@ -62,6 +62,13 @@ def test_a_folder_that_others_may_use_is_refused(tmp_path: Path) -> None:
         make_values_folder(tmp_path)
 
 
+def test_a_folder_that_a_server_has_made(tmp_path: Path) -> None:
+    """Earlier versions made it without the file that has git ignore it."""
+    (tmp_path / ".treadle" / "server").mkdir(parents=True)
+    make_values_folder(tmp_path)
+    assert (tmp_path / ".treadle" / ".gitignore").read_text() == "*\n"
+
+
 def test_a_long_name_has_a_file(tmp_path: Path) -> None:
     first, second = (value_file(tmp_path, "ä" * 200 + end, "session") for end in "ab")
     assert first != second

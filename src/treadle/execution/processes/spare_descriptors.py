@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ class spare_descriptors:  # noqa: N801 - a context manager, entered in every run
 
     def __init__(self) -> None:
         self._held: list[int] = []
+        self._device = 0
 
     def __enter__(self) -> None:
         limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit != resource.RLIM_INFINITY and limit < _LEAST_LIMIT:
             return
         try:
+            self._device = os.stat(os.devnull).st_rdev
             for _ in range(_COUNT):
                 self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:  # too late, or there is no such device
@@ -42,5 +45,9 @@ class spare_descriptors:  # noqa: N801 - a context manager, entered in every run
         self._close()
 
     def _close(self) -> None:
+        """Close those that are still the ones that were opened: a node may close all, as daemons do, and other files follow."""
         while self._held:
-            os.close(self._held.pop())
+            descriptor = self._held.pop()
+            with suppress(OSError):
+                if os.fstat(descriptor).st_rdev == self._device:
+                    os.close(descriptor)
