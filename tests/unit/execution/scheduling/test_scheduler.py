@@ -877,11 +877,12 @@ def pipelines(draw):
 class Simulation:
     """A small executor with a queue for each worker, values in several places, and seeded random faults."""
 
-    def __init__(self, pipeline, *, seed, workers, processes, faults, policies=(), **options):
+    def __init__(self, pipeline, *, seed, workers, processes, faults, policies=(), unloadable=0.0, **options):
         wiring, persisted, unpicklable, main_only, resident = pipeline
         self.plan = make_plan(wiring, persisted=persisted, main_only=main_only, policies=policies)
         self.scheduler = Scheduler(self.plan, separate_main=processes, **options)
         self.random = Random(seed)
+        self.unloadable = unloadable  # how many loads from the catalog fail
         self.processes = processes
         self.faults = faults
         self.unpicklable = {
@@ -994,7 +995,10 @@ class Simulation:
 
     def load(self, load):
         assert self.plan.datasets[load.dataset].producer is None
-        if load.dataset in self.unpicklable:
+        if self.unloadable and self.random.random() < self.unloadable:
+            if self.scheduler.load_failed(load.dataset, load.node):
+                self.scheduler.fail(load.node, None)
+        elif load.dataset in self.unpicklable:
             self.private[MAIN].add(load.dataset)
             self.scheduler.value_arrived(load.dataset, Placement(MAIN, movable=False))
         else:
@@ -1243,6 +1247,27 @@ def test_a_stopped_run_ends(pipeline, seed, workers, processes, depth, fuse, fau
     states = {simulation.scheduler.state(node) for node in range(len(simulation.plan.nodes))}
     assert states <= {DONE, FAILED, SKIPPED}
     assert (SKIPPED in states) <= (FAILED in states)
+
+
+@QUIET
+@given(faults=st.integers(0, 2), policy=st.sampled_from(FailurePolicy), **RUNS)
+@example(  # the first of two inputs that no other node loads
+    faults=0,
+    policy=FailurePolicy.CONTINUE,
+    pipeline=([("XY", "a")], set(), set(), set(), set()),
+    seed=1,
+    workers=1,
+    processes=False,
+    depth=1,
+    fuse=True,
+)
+def test_a_run_with_inputs_that_cannot_be_loaded_ends(pipeline, faults, policy, **run):
+    """Every node ends, and of the values that were loaded none is kept."""
+    simulation = Simulation(pipeline, faults=faults, policy=policy, unloadable=0.4, **run).run()
+    states = {simulation.scheduler.state(node) for node in range(len(simulation.plan.nodes))}
+    assert states <= {DONE, FAILED, SKIPPED}
+    if policy is FailurePolicy.CONTINUE:
+        assert simulation.store <= set(simulation.plan.results)
 
 
 @QUIET
