@@ -99,45 +99,12 @@ def _identify(distributions: Distributions, package: str, spec: ModuleSpec | Non
         return None
     if not spec.has_location or spec.origin is None:
         return Outside(f"package {package}", None) if spec.origin not in {"built-in", "frozen"} else None
-    beside = _beside(package, spec.origin)
-    if beside is not None:
-        return beside
     found = distributions.containing(package, spec.origin)
     if found is not None:
-        return Outside(f"distribution {_name(found.metadata['Name'])}", found.version)
+        return Outside(f"distribution {_name(found)}", found.version)
     files = _files(spec)
     digest, imports = _digest(files) if files is not None else (None, frozenset())
     return Outside(f"package {package}", digest, imports)
-
-
-def _beside(package: str, file: str) -> Outside | None:
-    """Identify a package by the distribution of the same name that is installed in the same folder, as nearly all are.
-
-    This reads two files; the import of `importlib.metadata` alone takes longer.
-
-    Args:
-        package: the dotted name of the package or module that the file is.
-        file: its path.
-
-    Returns:
-        The distribution; None if there is none, or it is not certain to contain the file.
-    """
-    relative = "/".join((*package.split(".")[:-1], *_end(package, file)))
-    folder, found = file[: -len(relative)], file[-len(relative) :].replace(os.sep, "/")
-    wanted = _name(package.partition(".")[0])
-    try:
-        names = [each for each in os.listdir(folder) if each.endswith(".dist-info") and _name(each.partition("-")[0]) == wanted]  # noqa: PTH208 - a path for each of a thousand names would take milliseconds
-        if found != relative or len(names) != 1:
-            return None
-        headers, files = (
-            Path(folder, names[0], each).read_text(encoding="utf-8").replace("\r\n", "\n") for each in ("METADATA", "RECORD")
-        )
-    except (OSError, UnicodeDecodeError):
-        return None
-    name, version = (re.search(rf"^{each}: *(\S+)$", headers.partition("\n\n")[0], re.MULTILINE) for each in ("Name", "Version"))
-    if name is None or version is None or f"\n{relative}," not in f"\n{files}":
-        return None
-    return Outside(f"distribution {_name(name[1])}", version[1])
 
 
 def _find(module: str) -> tuple[str, ModuleSpec | None]:
@@ -193,9 +160,8 @@ def _is_at(distribution: Distribution, relative: str, file: str) -> bool:
     return os.path.realpath(located) == os.path.realpath(file)
 
 
-def _name(name: str) -> str:
-    """Return the normalized name of a distribution."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _name(distribution: Distribution) -> str:
+    return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
 
 
 def _files(spec: ModuleSpec) -> list[tuple[str, str]] | None:

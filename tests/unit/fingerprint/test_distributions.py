@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
 import sys
 
 import pytest
@@ -47,27 +46,6 @@ def test_a_module_has_the_version_of_its_distribution(module, distribution):
 def test_what_does_not_count(module):
     """The standard library, Treadle and modules that do not exist have no version."""
     assert found(module) is None
-
-
-IMPORTED = """
-import sys
-from treadle.fingerprint.distributions import Distributions
-print(Distributions().of_module("click.core").label, "importlib.metadata" in sys.modules)
-"""
-
-
-def test_the_version_is_mostly_read_without_the_reader_of_all_metadata():
-    """Its import takes longer than the rest of what a run does about the code of its nodes."""
-    words = [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path}\n{IMPORTED}"]  # .pth files may import it
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["distribution", "click", "False"]
-
-
-def test_two_distributions_of_one_name(site, tmp_path):
-    """If an upgrade has left the metadata of the version before, the answer is that of Python's own reader."""
-    site("twice", "1.0", "twice.py")
-    site("twice", "2.0", "twice.py")
-    assert found("twice") == ("distribution twice", importlib.metadata.version("twice"))
 
 
 def test_namespace_packages(site):

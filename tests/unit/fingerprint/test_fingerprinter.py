@@ -203,26 +203,19 @@ def test_the_classes_of_what_a_function_returns(checkout):
     assert found[0][2] is None
 
 
-def test_the_version_of_a_library_counts(checkout, monkeypatch, tmp_path):
+def test_the_version_of_a_library_counts(checkout, monkeypatch):
     """Code outside the project counts by the version of its distribution."""
-    information = tmp_path / "site/parcel-1.0.dist-info"
-    information.mkdir(parents=True)
-    (tmp_path / "site/parcel").mkdir()
-    (tmp_path / "site/parcel/__init__.py").write_text("")
-    (tmp_path / "site/parcel/boxes.py").write_text("def pack():\n    pass\n")
-    (information / "RECORD").write_text("parcel/__init__.py,,\nparcel/boxes.py,,\n")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    found = []
-    for version in ("1.0", "99.0"):
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: parcel\nVersion: {version}\n")
-        project = checkout(
-            nodes="import parcel\nfrom parcel.boxes import pack as wrap\ndef node():\n    return parcel.__name__, wrap()\n"
-        )
-        found.append(project.of("nodes"))
-        assert found[-1].parts["distribution parcel"] == version
-    assert found[0].digest != found[1].digest
-    for name in ("parcel", "parcel.boxes"):
-        del sys.modules[name]
+    import importlib.metadata
+
+    project = checkout(
+        nodes="import click\nfrom click.utils import echo as say\ndef node():\n    return click.style('x'), say('x')\n"
+    )
+    before = project.of("nodes")
+    assert before.parts["distribution click"] == importlib.metadata.version("click")
+    monkeypatch.setattr(type(importlib.metadata.distribution("click")), "version", "99.0")
+    after = project.of("nodes")
+    assert after.parts["distribution click"] == "99.0"
+    assert after.digest != before.digest
 
 
 def test_a_class_of_a_library_that_adds_attributes(checkout):
