@@ -350,3 +350,20 @@ def test_no_other_process_can_connect(start_method):
         assert not any(path.is_socket() for path in folder.iterdir())
         os.kill(first, signal.SIGKILL)
         assert runner.run(pipeline, Catalog())["pid"] != first
+
+
+def kill_the_forkserver():
+    """Kill the process that started this worker."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+
+
+def test_a_forkserver_that_is_killed_while_a_node_runs():
+    """It alone knows how a worker ended: the error says so, and blames no code of the node. The next run has another one."""
+    with ParallelRunner(1, start_method="forkserver") as runner:
+        pipeline = Pipeline([node(kill_the_forkserver, None, "nothing", name="victim")])
+        with pytest.raises(WorkerLostError, match=r"exit code is unknown.*The forkserver, .* was killed") as caught:
+            runner.run(pipeline, Catalog())
+        assert (caught.value.node, caught.value.exitcode) == ("victim", None)
+        assert "os._exit" not in str(caught.value)
+        assert runner.run(Pipeline([node(len, "text", "length")]), Catalog({"text": "abc"}))["length"] == 3

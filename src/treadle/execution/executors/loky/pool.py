@@ -247,7 +247,9 @@ class LokyPool:
         events: list[PoolEvent] = [Report(slot.number, fact) for fact in finished]
         seconds = time.monotonic() - last.since if node is not None else None
         was_idle = last.run != self._run and self._warm.get(slot.number) == pid
-        down = WorkerDown(slot.number, pid, exitcode, node, started, last.peak_memory, seconds, slot.broken, was_idle=was_idle)
+        down = WorkerDown(
+            slot.number, pid, exitcode, node, started, last.peak_memory, seconds, slot.broken, slot.reason, was_idle=was_idle
+        )
         events.append(down)
         return events
 

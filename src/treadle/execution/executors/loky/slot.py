@@ -47,6 +47,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_CODE_WITHOUT_FORKSERVER = 255
+"""What multiprocessing takes for the exit code of a process if the forkserver, which would know it, has ended."""
+
+_NO_FORKSERVER = (
+    "The forkserver, the process that had started the worker and would know how it ended, was killed, most often because memory "
+    "ran out. Run with fewer workers, or use another start method."
+)
+
 _STARTING = fork_safe(threading.Lock())
 """Held while a process is started, because the start temporarily changes global state of this process."""
 
@@ -80,6 +88,8 @@ class Slot:
         """How many of them the caller of `wait` has certainly received: those before the last call."""
         self.broken: Failure | None = None
         """The error that ends its process, as the process reported it."""
+        self.reason: str | None = None
+        """Why its process is taken for lost, if its exit code does not say so."""
         self.wiring = b""
         """The pickled wiring of the last run that was sent to its process."""
         self.method = method
@@ -107,6 +117,7 @@ class Slot:
         self.may_have_children = spec.runs_foreign_code
         self.reported = self.handed_over = 0
         self.broken = None
+        self.reason = None
         self.wiring = b""
         self._mark = worker_mark(spec.scratch, self.number)
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
@@ -154,7 +165,11 @@ class Slot:
         if self._process is not None:
             _wait_for_end(self._process, EXIT_SECONDS)
             self.kill()
-        return self.close(killed=True)
+        exitcode = self.close(killed=True)
+        if exitcode == _CODE_WITHOUT_FORKSERVER and self.method is StartMethod.FORKSERVER and not _forkserver_runs():
+            self.reason = _NO_FORKSERVER
+            return None
+        return exitcode
 
     def close(self, *, killed: bool = False, deadline: float | None = None) -> int | None:
         """Wait for the end of the process, which has been sent a Stop, and free the slot.
@@ -268,6 +283,23 @@ def _forget_unusable_forkserver() -> None:
         return
     os.close(server["_forkserver_alive_fd"])
     server.update(_forkserver_pid=None, _forkserver_alive_fd=None, _forkserver_address=None)
+
+
+def _forkserver_runs() -> bool:
+    """Return whether the forkserver of this process has not ended. It has no way to end but a signal."""
+    from multiprocessing import forkserver
+
+    pid = vars(forkserver._forkserver)["_forkserver_pid"]  # noqa: SLF001 - no public way
+    return pid is not None and _is_child(pid) and not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a child of this process, which may not be reaped here, has ended."""
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    import psutil  # on macOS before Python 3.13
+
+    return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def _is_child(pid: int) -> bool:
