@@ -261,6 +261,22 @@ def test_a_store_that_is_deleted_during_the_run(make_project, caplog):
     assert _warnings(caplog) == []
 
 
+def test_no_thread_can_be_started(make_project, caplog, monkeypatch):
+    """The run goes on with one warning that says what to do, without a traceback; the record is written when it has ended."""
+    root = make_project()
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with Session.create() as current, monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        current.run()
+    (warning,) = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert "may start no more threads (can't start new thread): raise the limit (`ulimit -u`" in warning.getMessage()
+    assert warning.exc_info is None
+    assert _newest(root).outcome is Outcome.SUCCEEDED
+
+
 @pytest.mark.usefixtures("hurried")
 def test_rows_that_are_deleted_during_the_run(make_project, caplog, wait_until):
     """Rows that somebody deletes are written again."""

@@ -117,8 +117,10 @@ class LiveRecord:
             _settle(run)
         try:
             self._thread.start()
-        except RuntimeError as exc:  # the system allows no further thread
-            self._warn(exc)
+        except RuntimeError as exc:
+            self._warn(
+                f"This process may start no more threads ({exc}): raise the limit (`ulimit -u`, or that of the container)."
+            )
             return
         if not has_ended or not run.is_settled.wait(START_SECONDS):
             self._warn(f"The session store has not answered for {START_SECONDS:.0f} s.")
@@ -219,11 +221,12 @@ class LiveRecord:
         if self._has_warned:
             return
         self._has_warned = True
+        text = str(cause)
         self._logger.warning(
             "The record of session %s is not up to date in its store: %s The run continues. The record is kept in memory, and is "
             "written as soon as that is possible, at the latest when the session closes.",
             self._session_id,
-            cause,
+            text if text.endswith((".", "?")) else f"{text}.",
             exc_info=cause if isinstance(cause, Exception) and not isinstance(cause, StoreError) else None,
         )
 
