@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.modules import Modules, absolute, is_module, variable_of
@@ -15,7 +15,7 @@ from treadle.fingerprint.names import Chain, Import, References
 from treadle.fingerprint.typing_values import classes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from treadle.fingerprint.facts import Facts
 
@@ -50,6 +50,8 @@ _IMPORTING = {"builtins.__import__", "importlib.import_module"}
 _DATA = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
 """Types of global variables that count by value where any name of a module may be meant; its tree has the others."""
 _NO_MODULE = ModuleType("none")
+_MOST_ENTRIES = 1000
+"""Entries of a registry of a library that are looked at."""
 
 
 class Binding:
@@ -99,6 +101,9 @@ class Binding:
             self._follow_annotation(chain, facts)
         for each in found.imports:
             self._note_dynamic_import(each, found, facts)
+        for attribute in self._modules.accessors.keys() & found.attributes:
+            for kind in self._modules.accessors[attribute]:
+                self._mark(kind, facts)
         for attribute in sorted(_LEADING_ON & found.attributes):
             facts.unknown.add(f"{self._owner} uses {attribute}: it depends on every module of the project.")
             facts.edges.add(("package",))
@@ -111,14 +116,44 @@ class Binding:
             value = cells[name]
             return self._through_module(value, chain[1:], texts, facts) if is_module(value) else "cell"
         if name not in self._namespace:
-            if hasattr(builtins, name):
-                self._note_dynamic(f"builtins.{name}", texts, facts)
-                return "builtin"
-            return "missing"
+            return self._to_builtin(name, texts, facts)
         value = variable_of(self._namespace, name)
         if is_module(value):
             return self._through_module(value, chain[1:], texts, facts)
         return self._to_value(value, self._module, name, texts, facts)
+
+    def _to_builtin(self, name: str, texts: set[str | None], facts: Facts) -> str:
+        """Follow a name that the module does not have; code of the project may have added it to those of Python."""
+        if not hasattr(builtins, name):
+            return "missing"
+        self._note_dynamic(f"builtins.{name}", texts, facts)
+        value = getattr(builtins, name)
+        if not name.startswith("__") and type(value) in _DATA:
+            self._mark_global("builtins", name, value, facts)
+        else:
+            self._note_own_code(f"builtins.{name}", value, facts)
+        return "builtin"
+
+    def _note_own_code(self, path: str, value: Any, facts: Facts) -> None:
+        """Note functions and classes of the project that a name of a library leads to.
+
+        The project may have put them there when it was imported: in the place of a function of the library, or in a registry.
+
+        Args:
+            path: the name, with its module.
+            value: what it means now: a function or a class of the project, or a container or class of the library with some.
+            facts: receives references.
+        """
+        own = [each for each in _candidates(value) if self._is_own_code(each)]
+        if own:
+            home, _, name = path.rpartition(".")
+            self._mark_global(home, name, own, facts)
+
+    def _is_own_code(self, value: Any) -> bool:
+        kind = type(value)
+        if kind is FunctionType:
+            return self._modules.contains(str(value.__globals__.get("__name__", "")))
+        return issubclass(kind, type) and self._modules.contains(str(value.__module__))
 
     def _note_dynamic_import(self, imported: Import, found: References, facts: Facts) -> None:
         """Note a function that can lead to any code, if the function under examination imports it itself."""
@@ -168,6 +203,7 @@ class Binding:
             path = f"{name}.{attributes[0]}" if attributes else name
             facts.edges.add(("outside", path))
             self._note_dynamic(path, texts, facts)
+            self._note_own_code(path, vars(module).get(attributes[0]) if attributes else None, facts)
             return path
         if not attributes or attributes[0] == "__dict__":
             return self._whole_module(name, f"uses the module {name} as a value, so any of its names may be meant", facts)
@@ -177,6 +213,14 @@ class Binding:
         if self._modules.file(f"{name}.{attribute}"):
             facts.edges.add(("module", f"{name}.{attribute}"))
             return f"module {name}.{attribute}"
+        return self._made_by_module(module, attribute, facts)
+
+    def _made_by_module(self, module: ModuleType, attribute: str, facts: Facts) -> str:
+        """Follow an attribute that a module of the project does not have, but may make when it is read."""
+        name = module.__name__
+        if self._modules.contains(str(type(module).__module__)):
+            self._mark(type(module), facts)
+            return self._whole_module(name, f"uses {name}.{attribute}, which the class of the module makes", facts)
         if "__getattr__" in vars(module):
             return self._whole_module(name, f"uses {name}.{attribute}, which __getattr__ of the module makes", facts)
         return "missing"
@@ -192,9 +236,10 @@ class Binding:
         if imported is not None:
             outside = self._outside_name(imported, home)
             if outside is not None:
-                # Whatever it is, the version of its distribution says what it is.
+                # Whatever it is, the version of its distribution says what it is, unless it is code of the project.
                 facts.edges.add(("outside", outside))
                 self._note_dynamic(outside, texts, facts)
+                self._note_own_code(outside, value, facts)
                 return outside
         label = self._mark(value, facts)
         if label is not None:
@@ -226,6 +271,16 @@ class Binding:
             )
         elif name in _ANYTHING:
             facts.cannot_tell(f"{self._owner} uses {name}, which can lead to code outside the project: the node always runs.")
+
+
+def _candidates(value: Any) -> Iterable[Any]:
+    """Return a value, the elements of a plain container, or the attributes of a class: what may be code of the project."""
+    kind = type(value)
+    if kind is dict:
+        return [*value.values()][:_MOST_ENTRIES]
+    if kind in {list, tuple, set, frozenset}:
+        return [*value][:_MOST_ENTRIES]
+    return (value, *vars(value).values()) if issubclass(kind, type) else (value,)
 
 
 def leads_anywhere(name: str) -> bool:

@@ -31,9 +31,13 @@ _ANNOTATIONS = frozenset({"__annotate__", "__annotate_func__", "__annotations_ca
 """Where Python 3.14 and later keep how the annotations of a class are computed, and what they were."""
 _FIELDS = frozenset({"__annotations__", "__attrs_attrs__", "__dataclass_fields__", "__pydantic_fields__"})
 """Where libraries keep the fields of a class; they count if a function made the class, and no definition shows them."""
+_FIELDS_MADE = _FIELDS - {"__annotations__"}
+_OF_CLASS = frozenset({"__annotations__", "__doc__", "__module__", "__qualname__", "__slots__"})
+"""What the body of a class can assign, and its definition shows."""
 _OF_MEMBERS = frozenset({"_value_", "_name_", "_sort_order_", "__objclass__", "_inverted_"})
 """Attributes that every member of an enumeration has."""
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_MOST_WRAPPERS = 20
 _METHODS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -96,21 +100,22 @@ def _members(
 ) -> Iterator[tuple[str, str]]:
     """Yield the names and tokens of a class's attributes, and collect the definitions of its methods in `covered`."""
     if issubclass(kind, enum.Enum):
-        for name, member in kind.__members__.items():
-            yield name, context.part(f"attribute {label}.{name}", name, member._value_, facts)
-            for more, value in sorted(own_attributes(member).items()):
-                if more not in _OF_MEMBERS:
-                    yield f"{name}.{more}", context.part(f"attribute {label}.{name}.{more}", more, value, facts)
+        yield from _enum_members(kind, label, context, facts)
     in_body = {each.name for definition in definitions for each in ast.walk(definition.node) if isinstance(each, _METHODS)}
+    bound = in_body | _variables(definitions)
     # The annotations are in the definition, or in the fields of the class.
     for name, member in sorted([each for each in vars(kind).items() if each[0] not in _ANNOTATIONS]):
         functions = list(_functions_in(member))
         found = [definition for each in functions if (definition := definition_of(each, context)) is not None]
         covered.update(id(each.node) for each in found)
-        if functions:
-            if found or name in in_body or not (definitions or _is_of_library(functions, context)):
+        yield from _registered(name, member, definitions, context, facts)
+        is_method = bool(found) or (bool(functions) and name in in_body)
+        if is_method or (name not in bound and any(_wraps_own_code(each, context) for each in functions or [member])):
+            yield name, context.values.describe(member, name, facts, f"class {label}")
+        elif functions:
+            if not ((definitions and not _is_made(kind)) or _is_of_library(functions, context)):
                 yield name, context.values.describe(member, name, facts, f"class {label}")
-        elif not _is_left_out(name, member, kind, bool(definitions), context):
+        elif not _is_left_out(name, member, kind, bound if definitions else None, context):
             own = Facts()
             token = context.part(f"attribute {label}.{name}", name, member, own)
             if own.is_complete or not (definitions and _is_set_by_library(name, member, kind, definitions, context)):
@@ -118,18 +123,60 @@ def _members(
                 yield name, token
 
 
-def _is_set_by_library(name: str, member: Any, kind: type, definitions: list[Definition], context: Context) -> bool:
-    """Return whether a base class or metaclass of a library set an attribute, so that it follows from the definition.
+def _enum_members(kind: type[enum.Enum], label: str, context: Context, facts: Facts) -> Iterator[tuple[str, str]]:
+    for name, member in kind.__members__.items():
+        yield name, context.part(f"attribute {label}.{name}", name, member._value_, facts)
+        for more, value in sorted(own_attributes(member).items()):
+            if more not in _OF_MEMBERS:
+                yield f"{name}.{more}", context.part(f"attribute {label}.{name}.{more}", more, value, facts)
 
-    An example is the registry that SQLAlchemy adds to the classes of tables.
+
+def _is_made(kind: type) -> bool:
+    """Return whether a function made a class: it can use variables of the function, which its definition does not show."""
+    return "<locals>" in kind.__qualname__
+
+
+def _wraps_own_code(member: Any, context: Context) -> bool:
+    """Return whether an attribute is a function of the project that a decorator of a library has wrapped.
+
+    Other code has added it to the class if the class does not define it. Methods that a library writes are not wrapped.
     """
-    bound = {
+    for _ in range(_MOST_WRAPPERS):
+        if type(member) is FunctionType and definition_of(member, context) is not None:
+            return True
+        member = own_attributes(member).get("__wrapped__")
+    return False
+
+
+def _registered(
+    name: str, member: Any, definitions: list[Definition], context: Context, facts: Facts
+) -> Iterator[tuple[str, str]]:
+    """Yield the implementations of a method that are registered outside the class, whose definition has the others."""
+    if type(member) is not functools.singledispatchmethod:
+        return
+    in_body = {id(each) for definition in definitions for each in ast.walk(definition.node)}
+    for kind, function in member.dispatcher.registry.items():
+        definition = definition_of(function, context) if type(function) is FunctionType else None
+        if definition is None or id(definition.node) not in in_body:
+            yield f"{name} registered", context.values.describe((kind, function), name, facts, f"method {name}")
+
+
+def _variables(definitions: list[Definition]) -> set[str]:
+    """Return the names that are assigned in the definition of a class."""
+    return {
         each.id
         for definition in definitions
         for each in ast.walk(definition.node)
         if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)
     }
-    return name not in bound and type(member).__module__.partition(".")[0] in _makers(kind, context)
+
+
+def _is_set_by_library(name: str, member: Any, kind: type, definitions: list[Definition], context: Context) -> bool:
+    """Return whether a base class or metaclass of a library set an attribute, so that it follows from the definition.
+
+    An example is the registry that SQLAlchemy adds to the classes of tables.
+    """
+    return name not in _variables(definitions) and type(member).__module__.partition(".")[0] in _makers(kind, context)
 
 
 def _makers(kind: type, context: Context) -> set[str]:
@@ -143,9 +190,10 @@ def _is_of_library(functions: list[FunctionType], context: Context) -> bool:
     return not any(context.modules.contains(module_of(each)) for each in functions)
 
 
-def _is_left_out(name: str, member: Any, kind: type, is_defined: bool, context: Context) -> bool:  # noqa: FBT001 - private
+def _is_left_out(name: str, member: Any, kind: type, bound: set[str] | None, context: Context) -> bool:
+    counted = _FIELDS if bound is None else _FIELDS_MADE | (bound - _OF_CLASS) if _is_made(kind) else frozenset()
     if (
-        (name.startswith("__") and (is_defined or name not in _FIELDS))
+        (name.startswith("__") and name not in counted)
         or name in _IGNORED
         or (issubclass(kind, enum.Enum) and (name.startswith("_") or name in kind.__members__))
     ):
@@ -154,7 +202,7 @@ def _is_left_out(name: str, member: Any, kind: type, is_defined: bool, context: 
         return True
     # A descriptor of a library (a column, a field, a slot) is made by the definition.
     home = type(member).__module__
-    return is_defined and hasattr(type(member), "__get__") and home != "builtins" and not context.modules.contains(home)
+    return bound is not None and hasattr(type(member), "__get__") and home != "builtins" and not context.modules.contains(home)
 
 
 def _functions_in(member: Any) -> Iterator[FunctionType]:

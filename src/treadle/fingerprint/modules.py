@@ -11,10 +11,12 @@ import importlib.util
 import os
 import sys
 import types
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from treadle.fingerprint.accessors import registered_accessors
 from treadle.fingerprint.facts import Facts, digest_of
 from treadle.folders import walk_package
 
@@ -58,6 +60,11 @@ class Modules:
                 return outer
             outer = os.path.dirname(outer)  # noqa: PTH120 - the same
         return folder
+
+    @cached_property
+    def accessors(self) -> dict[str, list[type]]:
+        """The classes of the project that are registered with a library, by the name of the attribute that leads to them."""
+        return registered_accessors(self.contains)
 
     def contains(self, module: str) -> bool:
         """Return whether a module belongs to the project: to its package, or to the main script."""

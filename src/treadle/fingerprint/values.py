@@ -6,6 +6,7 @@ class is called: the state of an instance is read from its `__dict__` and slots.
 `objects.py`.
 
 State: the location of the project, large values that were described, and the description that is going on.
+The module is long because each kind of value has a few lines here.
 """
 
 from __future__ import annotations
@@ -16,17 +17,25 @@ import collections
 import datetime as dt
 import enum
 import logging
-import os
 import pathlib
 import re
-import sys
 import threading
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of, hidden
-from treadle.fingerprint.instances import CONTAINERS, LEAVES, MAPPINGS, has_readable_state, own_attributes
+from treadle.fingerprint.instances import (
+    CONTAINERS,
+    LEAVES,
+    MAPPINGS,
+    elements_of,
+    has_readable_state,
+    is_of_process,
+    items_of,
+    own_attributes,
+    plain_leaf,
+)
 from treadle.named_tuple import NamedTuple
 from treadle.secrets import looks_secret, mask_setting
 
@@ -52,6 +61,11 @@ _WITHOUT_STATE = (
     threading.Semaphore,
 )
 """Types whose state says nothing about what a function computes."""
+_ARGUMENTS: Any = vars(BaseException)["args"]
+_FACTORY: Any = vars(collections.defaultdict)["default_factory"]
+_MOST_ELEMENTS: Any = vars(collections.deque)["maxlen"]
+"""Attributes that are read without calling code of a class that has one of the same name."""
+
 _SENTINEL = getattr(builtins, "sentinel", None)
 """The type of placeholders such as `dataclasses.MISSING` since Python 3.15; one is identified by its module and name."""
 _WEAK = {"WeakKeyDictionary", "WeakSet", "WeakValueDictionary"}
@@ -249,7 +263,7 @@ class Values:
     def _simple(self, value: Any, kind: type, name: str, facts: Facts) -> str | None:  # noqa: PLR0911 - one line a kind
         """Describe a value of the standard library that its text identifies, or that has no state that counts."""
         if kind in _READABLE or (kind.__module__, kind.__qualname__) in _READABLE_ELSEWHERE:
-            return repr(value)
+            return self._readable(value, name, facts)
         if issubclass(kind, enum.Enum):
             is_member = value._name_ in kind.__members__  # and not a combination of flags
             which = f".{value._name_}" if is_member else f"({self._describe(value._value_, '', facts)})"
@@ -262,13 +276,19 @@ class Values:
             return f"{kind.__qualname__}()"
         if kind is object or issubclass(kind, _WITHOUT_STATE):
             return f"{self._project_kind(kind, facts)}()"
-        if _is_of_process(value):
+        if is_of_process(value):
             return "environment or stream of the process"
         if issubclass(kind, pathlib.PurePath) and kind.__module__.partition(".")[0] == "pathlib":
             return f"Path({self._text(value.as_posix(), name)})"
         if kind is re.Pattern:
             return f"re.compile({self._describe(value.pattern, name, facts)}, {value.flags})"
         return None
+
+    def _readable(self, value: Any, name: str, facts: Facts) -> str:
+        zone = getattr(value, "tzinfo", None)
+        if zone is not None and self._kind(type(zone), facts).startswith("class "):  # its `repr` is code of the project
+            return f"{value.replace(tzinfo=None)!r} in {self._describe(zone, name, facts)}"
+        return repr(value)
 
     def _project_kind(self, kind: type, facts: Facts) -> str:
         """Return the name of a class; the code of a class of the project counts."""
@@ -285,15 +305,15 @@ class Values:
 
     def _container(self, value: Any, kind: type, name: str, facts: Facts) -> str:
         if issubclass(kind, MAPPINGS):
-            pairs = (self._pair(key, each, name, facts) for key, each in value.items())
+            pairs = (self._pair(key, each, name, facts) for key, each in items_of(value))
             return f"{'' if kind is dict else kind.__name__}{{{self._joined(pairs)}}}"
-        tokens = [self._describe(each, name, facts) for each in value]
+        tokens = [self._describe(each, name, facts) for each in elements_of(value)]
         if issubclass(kind, (set, frozenset)):
             return f"{kind.__name__}{{{self._joined(sorted(tokens))}}}"
         if issubclass(kind, tuple):
-            return f"({self._joined(tokens)}{',' * (len(value) == 1)})"
-        if issubclass(kind, collections.deque) and value.maxlen is not None:
-            return f"{kind.__name__}[{self._joined(tokens)}] of at most {value.maxlen}"
+            return f"({self._joined(tokens)}{',' * (len(tokens) == 1)})"
+        if issubclass(kind, collections.deque) and (most := _MOST_ELEMENTS.__get__(value)) is not None:
+            return f"{kind.__name__}[{self._joined(tokens)}] of at most {most}"
         return f"{'' if kind is list else kind.__name__}[{self._joined(tokens)}]"
 
     def _pair(self, key: Any, value: Any, name: str, facts: Facts) -> str:
@@ -324,22 +344,16 @@ class Values:
         content = ""
         base = next((each for each in kind.__mro__ if each in CONTAINERS or each in LEAVES), None)
         if base in LEAVES:
-            content = f"{self._leaf(base(value), name)} "
+            content = f"{self._leaf(plain_leaf(value, base), name)} "
         elif base is not None:
             content = f"{self._container(value, base, name, facts)} "
         elif issubclass(kind, BaseException):
-            content = f"{self._describe(value.args, name, facts)} "
+            content = f"{self._describe(_ARGUMENTS.__get__(value), name, facts)} "
         if issubclass(kind, collections.defaultdict):
-            content += f"{self._describe(value.default_factory, name, facts)} "
+            content += f"{self._describe(_FACTORY.__get__(value), name, facts)} "
         attributes = own_attributes(value)
         state = (f"{each}={self._describe(attributes[each], each, facts)}" for each in sorted(attributes))
         return f"<{label} {content}{self._joined(state)}>"
 
     def _kind(self, kind: type, facts: Facts) -> str:
         return self._describe(kind, "", facts)
-
-
-def _is_of_process(value: Any) -> bool:
-    """Return whether a value is the environment or a standard stream, which do not count."""
-    streams = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
-    return any(value is each for each in (os.environ, *streams))

@@ -315,6 +315,70 @@ def test_no_code_of_a_class_is_called():
     assert "Lazy" in token
 
 
+OVERRIDING = {
+    str: ("__str__", "__repr__", "__len__", "__iter__", "__getitem__", "__eq__"),
+    int: ("__int__", "__index__", "__pos__", "__repr__", "__str__", "__eq__"),
+    float: ("__float__", "__pos__", "__repr__", "__str__", "__eq__"),
+    complex: ("__complex__", "__pos__", "__repr__", "__str__", "__eq__"),
+    bytes: ("__bytes__", "__repr__", "__iter__", "__getitem__", "__len__", "__eq__"),
+    list: ("__iter__", "__getitem__", "__len__", "__repr__", "__eq__"),
+    tuple: ("__iter__", "__getitem__", "__len__", "__repr__", "__eq__"),
+    set: ("__iter__", "__contains__", "__len__", "__repr__", "__eq__"),
+    frozenset: ("__iter__", "__contains__", "__len__", "__repr__", "__eq__"),
+    dict: ("items", "keys", "__iter__", "__getitem__", "__len__", "__repr__", "__eq__"),
+    collections.OrderedDict: ("items", "keys", "__iter__", "__getitem__", "__len__", "__repr__", "__eq__"),
+    collections.defaultdict: ("items", "default_factory", "__iter__", "__getitem__", "__len__", "__repr__", "__eq__"),
+    collections.deque: ("__iter__", "__getitem__", "__len__", "__repr__", "__eq__"),
+    ValueError: ("args", "__str__", "__repr__"),
+}
+
+
+@pytest.mark.parametrize("base", OVERRIDING, ids=[each.__name__ for each in OVERRIDING])
+def test_the_content_of_an_instance_is_read_without_methods_of_its_class(base):
+    """A text that hides itself, or a dictionary that does not show its entries, has the content that it has."""
+
+    def raises(*_):
+        raise RuntimeError
+
+    body = {name: property(raises) if name in {"args", "default_factory"} else raises for name in OVERRIDING[base]}
+    kind = type("Own", (base,), {**body, "__hash__": base.__hash__})
+    first: tuple = (int,) if base is collections.defaultdict else ()
+    given = {str: "ab", bytes: (b"a", b"b"), dict: ({1: 1}, {1: 2}), ValueError: ("a", "b")}
+    one, other = given.get(
+        next((each for each in given if issubclass(base, each)), None),
+        (1, 2) if issubclass(base, (int, float, complex)) else ([1], [2]),
+    )
+    tokens = [described(kind(*first, each)) for each in (one, other, one)]
+    assert all(facts.is_complete for _, facts in tokens)
+    assert tokens[0][0] == tokens[2][0] != tokens[1][0]
+
+
+def test_the_order_of_an_ordered_dictionary_counts():
+    """It has an order of its own, which is not that of the dictionary below."""
+    one, other = (type("Own", (collections.OrderedDict,), {})({1: 1, 2: 2}) for _ in range(2))
+    other.move_to_end(1)
+    assert described(one)[0].partition("{")[2] != described(other)[0].partition("{")[2]
+
+
+def test_a_zone_of_the_project_counts():
+    """A time in a zone that the project defines is compared without the `repr` of the zone."""
+
+    class Zone(dt.tzinfo):
+        def __init__(self, hours=1):
+            self.hours = hours
+
+        def __repr__(self):
+            return "zone"
+
+        def __reduce__(self):
+            return Zone, (self.hours,)
+
+    values = Objects(__name__, lambda path: False)._context.values
+    times = [dt.datetime(2020, 1, 1, tzinfo=Zone(hours)) for hours in (1, 2, 1)]
+    tokens = [values.describe(each, "", Facts(), "value") for each in times]
+    assert tokens[0] == tokens[2] != tokens[1]
+
+
 def test_values_that_contain_themselves():
     """A cycle ends where it closes; the token does not depend on where in a larger value it is."""
     one, other = [1], [1]
