@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
+import socket
+import threading
 
 import httpx
 import pytest
@@ -231,3 +234,27 @@ def test_a_defect_shows_nothing(caplog):
     with caplog.at_level(logging.CRITICAL):
         assert "secret detail" not in asked(ServerOptions()).text
         assert "secret detail of /srv/app" in asked(ServerOptions(debug_errors=True)).text
+
+
+def test_endless_headers(server):
+    """Who has no token cannot fill the memory of the server either: a request whose headers do not end is refused."""
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port), timeout=60) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                connection.sendall(bytes(1 << 16).replace(b"\0", b"a"))
+            pytest.fail("the server has read 65 MB of a header")
+    assert server.client.get("/health", headers={"X-Long": "a" * 50_000}).status_code == 200
+
+
+def test_many_requests_at_once(server):
+    """Requests that are sent without waiting for the answers have short headers, however many arrive together."""
+    address, request = httpx.URL(server.url), b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with socket.create_connection((address.host, address.port), timeout=60) as connection, connection.makefile("rb") as answers:
+        sender = threading.Thread(
+            target=connection.sendall, args=((request + b"\r\n") * 5000 + request + b"Connection: close\r\n\r\n",)
+        )
+        sender.start()
+        assert answers.read().count(b"HTTP/1.1 200 OK") == 5001
+        sender.join()

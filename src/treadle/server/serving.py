@@ -11,6 +11,7 @@ State: whether the end has begun. Neighbours: `app.py` makes the application; `t
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -38,13 +39,27 @@ if TYPE_CHECKING:
 _CLOSE_SECONDS = 5
 """How long open connections may take to end once the current run has ended."""
 
-_TOO_MANY_BODY = b'{"error": {"type": "ServerError", "message": "The server has too many open connections. Try again later."}}'
+_LONGEST_HEAD = 64 << 10
+"""Bytes of the headers of a request that a client may send before they end."""
 
-_TOO_MANY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_TOO_MANY_BODY), _TOO_MANY_BODY)
+
+def _last_answer(status: str, message: str, *headers: str) -> bytes:
+    """Return an answer after which the connection is closed, as in `app.py`."""
+    body = json.dumps({"error": {"type": "ServerError", "message": message}})
+    lines = (
+        f"HTTP/1.1 {status}",
+        "Content-Type: application/json",
+        *headers,
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join((*lines, "", body)).encode("ascii")
+
+
+_TOO_MANY = _last_answer(
+    "503 Service Unavailable", "The server has too many open connections. Try again later.", "Retry-After: 1"
 )
-"""The answer to a client that may not connect, before it has asked anything."""
+_TOO_LONG = _last_answer("431 Request Header Fields Too Large", f"The headers of a request may have {_LONGEST_HEAD} bytes.")
 
 
 def open_socket(options: ServerOptions) -> socket.socket:
@@ -109,7 +124,18 @@ def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) 
 
 
 class _Connection(HttpToolsProtocol):
-    """A connection of a client, refused if clients would leave the runs too few open files."""
+    """A connection of a client, refused if clients would leave the runs too few open files.
+
+    The parser collects the path and the headers of a request in memory, however long they are, before anyone can see whether the
+    client has a token: here they are limited.
+    """
+
+    _requests = 0
+    """How many requests have begun."""
+    _in_head = False
+    """Whether the headers of the last one have not ended."""
+    _head_size = 0
+    """Bytes received of them, without the part that arrived with what was before them."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base class
         """Begin to read requests, or answer at once that there are too many connections."""
@@ -118,6 +144,27 @@ class _Connection(HttpToolsProtocol):
         if most is not None and len(self.connections) > most:
             transport.write(_TOO_MANY)
             transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived, and end the connection if the headers of a request are too long."""
+        before = self._requests if self._in_head else None
+        super().data_received(data)
+        if self._in_head and self._requests == before:
+            self._head_size += len(data)
+            if self._head_size > _LONGEST_HEAD and not self.transport.is_closing():
+                self.transport.write(_TOO_LONG)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Begin to count the bytes of the headers."""
+        super().on_message_begin()
+        self._requests += 1
+        self._in_head, self._head_size = True, 0
+
+    def on_headers_complete(self) -> None:
+        """Stop to count them."""
+        self._in_head = False
+        super().on_headers_complete()
 
 
 def most_connections() -> int | None:
