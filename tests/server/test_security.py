@@ -12,9 +12,11 @@ import threading
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from treadle.errors import ServerError
-from treadle.server import ServerOptions, create_app
+from treadle.server import ServerOptions, create_app, serving
 from treadle.server.options import read_token
 from treadle.server.problems import public_text
 
@@ -258,3 +260,23 @@ def test_many_requests_at_once(server):
         sender.start()
         assert answers.read().count(b"HTTP/1.1 200 OK") == 5001
         sender.join()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nX-Slow: "])
+def test_a_client_that_asks_nothing(monkeypatch, sent):
+    """Its connection is closed after a time; who has been answered keeps it for the usual time."""
+    monkeypatch.setattr(serving, "_HEAD_SECONDS", 0.05)
+    config = uvicorn.Config(lambda *_: None, http=serving._Connection, lifespan="off", log_config=None)
+    config.load()
+
+    async def ask_nothing():
+        def connection():
+            return serving._Connection(config=config, server_state=ServerState(), app_state={})
+
+        async with await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0) as listening:
+            reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+            writer.write(sent)
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+            writer.close()
+
+    asyncio.run(ask_nothing())

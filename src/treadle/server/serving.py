@@ -43,6 +43,10 @@ _LONGEST_HEAD = 64 << 10
 """Bytes of the headers of a request that a client may send before they end."""
 
 
+_HEAD_SECONDS = 30.0
+"""How long the headers of a request may take, from the connection or from their first byte on."""
+
+
 def _last_answer(status: str, message: str, *headers: str) -> bytes:
     """Return an answer after which the connection is closed, as in `app.py`."""
     body = json.dumps({"error": {"type": "ServerError", "message": message}})
@@ -126,8 +130,8 @@ def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) 
 class _Connection(HttpToolsProtocol):
     """A connection of a client, refused if clients would leave the runs too few open files.
 
-    The parser collects the path and the headers of a request in memory, however long they are, before anyone can see whether the
-    client has a token: here they are limited.
+    The parser collects the path and the headers of a request in memory, however long they are, and uvicorn waits for them for
+    ever, before anyone can see whether the client has a token: here both are limited.
     """
 
     _requests = 0
@@ -136,10 +140,13 @@ class _Connection(HttpToolsProtocol):
     """Whether the headers of the last one have not ended."""
     _head_size = 0
     """Bytes received of them, without the part that arrived with what was before them."""
+    _timeout: asyncio.TimerHandle | None = None
+    """Closes the connection if they take too long."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base class
         """Begin to read requests, or answer at once that there are too many connections."""
         super().connection_made(transport)
+        self._limit_time()
         most = most_connections()
         if most is not None and len(self.connections) > most:
             transport.write(_TOO_MANY)
@@ -160,11 +167,27 @@ class _Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._requests += 1
         self._in_head, self._head_size = True, 0
+        self._limit_time()
 
     def on_headers_complete(self) -> None:
         """Stop to count them."""
         self._in_head = False
+        self._end_time_limit()
         super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_time_limit()
+        super().connection_lost(exc)
+
+    def _limit_time(self) -> None:
+        self._end_time_limit()
+        self._timeout = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def _end_time_limit(self) -> None:
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
 
 
 def most_connections() -> int | None:
