@@ -19,6 +19,7 @@ from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.io.validation import LOAD, SAVE
 from treadle.parameter_names import is_parameter
 from treadle.pipeline.names import base_name
+from treadle.pipeline.typed import typed_parameters
 from treadle.secrets import looks_secret
 from treadle.session.dataset_code import DatasetCodes
 
@@ -74,6 +75,7 @@ class PartsCollector:
         self._codes = DatasetCodes(catalog, self._fingerprinter)
         self._code_of: dict[str, DatasetCode] = {}  # by name, of the datasets that have code other than Treadle's
         self._counted: dict[tuple[str, ...], list[str]] = {}  # the keys that count, by the role and the keys of an entry
+        self._untyped: set[tuple[object, ...]] = set()  # functions whose arguments, by keyword and kind, have no such type
         self._package = package
         self._hook_doubts: list[str] = []
         self._hooks = dict(self._hook_parts(hooks)) if hooks is not None else {}
@@ -91,6 +93,7 @@ class PartsCollector:
         parts = {**code.parts, **self._hooks}
         doubts = [] if code.is_complete else [f"its code cannot be followed: {', '.join(code.unknown) or node.func_name}"]
         doubts += self._hook_doubts
+        self._add_types(node, parts)
         parts["arguments"] = _short(", ".join([f"{keyword or ''}={name}" for keyword, name in node.call_arguments]))
         parts["outputs"] = _short(", ".join(node.outputs))
         for role, names in (("input", node.inputs), ("output", node.outputs)):
@@ -103,16 +106,31 @@ class PartsCollector:
                 if doubt:
                     doubts.append(doubt)
                 elif text:
-                    parts[label] = text
+                    parts[_new_label(label, name, text, parts)] = text
                 if name in self._code_of:
                     code_of = self._code_of[name]
                     parts |= code_of.parts
                     doubts += [code_of.doubt] if code_of.doubt else []
                 if (role, name) in self._validators:
                     label, text, doubt = self._validators[role, name]
-                    parts[label] = text
+                    parts[_new_label(label, name, text, parts)] = text
                     doubts += [doubt] if doubt else []
         return parts, doubts
+
+    def _add_types(self, node: Node, parts: dict[str, str]) -> None:
+        """Add the classes that parameters are converted to, if they are outside the project; the function has the others."""
+        layout = (id(node.func), *[(keyword, is_parameter(name)) for keyword, name in node.call_arguments])
+        if layout in self._untyped:  # looking at annotations takes as long as all the rest
+            return
+        typed = typed_parameters(node)
+        if not typed:
+            self._untyped.add(layout)
+        for name, annotation in typed.items():
+            code = self._fingerprinter.of(annotation)
+            added = {label: each for label, each in code.parts.items() if label != "callable" and label not in parts}
+            if added:
+                parts |= added
+                parts[f"type of {_param_label(name)}"] = _short(code.parts["callable"])
 
     def stored_classes(self, name: str, producers: Callable[[], Iterable[Node]]) -> str:
         """Return a digest of the project's classes whose objects a file may contain; empty if its format has no objects.
@@ -254,6 +272,11 @@ def canonical(value: Any, label: str, *, checks_names: bool = True, sorts: bool 
         return f"{{{', '.join(sorted(canonical(each, label, checks_names=checks_names) for each in value))}}}"
     msg = f"{label} is an object of type {type(value).__qualname__}, which cannot be compared"
     raise ValueError(msg)
+
+
+def _new_label(label: str, name: str, text: str, parts: Mapping[str, str]) -> str:
+    """Return the label of a part; a node that loads `table@csv` and `table@text` depends on both of their entries."""
+    return label if parts.get(label, text) == text else f"{label} as {name}"
 
 
 def _is_of_package(function: Callable[..., Any], package: str) -> bool:

@@ -37,9 +37,10 @@ class PresentContents:
         """Inputs that no node makes and that do not exist."""
         self._plain_files: dict[str, str | None] = {}
         self._found: dict[str, ContentRecord] = {}
-        self._inputs: dict[str, ContentRecord] = {}
+        self._by_base: dict[str, dict[str, ContentRecord]] = {}  # the same, by base name and name
+        self._inputs: dict[str, dict[str, ContentRecord]] = {}  # by base name and name
         self._saved: dict[str, ContentRecord] = {}  # by base name: what a node of this run has saved
-        self._before: dict[str, tuple[str, FileIdentity]] = {}  # by base name: the name of an input, and its file before the run
+        self._before: dict[str, dict[str, FileIdentity | None]] = {}  # by base name and name: the file of an input before the run
 
     def is_in_memory(self, name: str) -> bool:
         """Return whether a dataset keeps its value in memory."""
@@ -47,15 +48,24 @@ class PresentContents:
             return False
         return name not in self._catalog or self._catalog.capabilities(name).in_memory
 
-    def of_input(self, name: str) -> str | None:
-        """Return the digest of an input that no node makes; None if it cannot be verified."""
+    def of_inputs(self, names: Iterable[str]) -> dict[str, str | None]:
+        """Return the digests of inputs that no node makes, by base name; None for one that cannot be verified.
+
+        The names of a transcoded dataset (`table@csv`, `table@text`) usually have the same file, but need not.
+        """
+        found: dict[str, list[str | None]] = {}
+        for name in names:
+            found.setdefault(base_name(name), []).append(self._of_input(name))
+        return {base: _joined(digests) for base, digests in found.items()}
+
+    def _of_input(self, name: str) -> str | None:
         if self.is_in_memory(name):
             return None
         found = self._find(name)
         if found is None:
             self.missing.add(name)
             return None
-        self._inputs[base_name(name)] = found
+        self._inputs.setdefault(base_name(name), {})[name] = found
         return found.digest
 
     def newest(self, records: tuple[ContentRecord, ...]) -> tuple[ContentRecord, ...]:
@@ -69,16 +79,16 @@ class PresentContents:
         """Identify the files of inputs, so that their contents can be read later if the files are still the same."""
         for name in names:
             identity = None if self.is_in_memory(name) else self._identity(name)
-            if identity is not None:
-                self._before[base_name(name)] = name, identity
+            self._before.setdefault(base_name(name), {})[name] = identity
 
     def of_input_before(self, base: str) -> str | None:
         """Return the digest that an input had when it was identified; None if it may have changed since."""
-        if base not in self._before:
+        before = self._before.get(base, {})
+        if not before or None in before.values():
             return None
-        name, identity = self._before[base]
-        digest = self.of_input(name)
-        return digest if identity.matches(self._identity(name)) else None
+        digest = self.of_inputs(before)[base]
+        is_same = all(identity is not None and identity.matches(self._identity(name)) for name, identity in before.items())
+        return digest if is_same else None
 
     def _identity(self, name: str) -> FileIdentity | None:
         try:
@@ -95,8 +105,11 @@ class PresentContents:
 
         Then another process has replaced it, and a node that has loaded it may have loaded either content.
         """
-        record = self._saved.get(base) or self._found.get(base)
-        if record is None or record.digest is None or record.location is None:
+        saved = self._saved.get(base)
+        return any(map(self._is_replaced, self._by_base.get(base, {}).values() if saved is None else [saved]))
+
+    def _is_replaced(self, record: ContentRecord) -> bool:
+        if record.digest is None or record.location is None:
             return False
         path = Path(record.location)
         if not path.is_absolute():
@@ -107,13 +120,13 @@ class PresentContents:
             return True
         if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) == (record.size, record.mtime_ns):
             return False
-        found = local_content_of(base, record.location)
+        found = local_content_of(record.dataset, record.location)
         return found is None or found.digest != record.digest
 
     def inputs_of(self, parts: Parts) -> tuple[ContentRecord, ...]:
         """Return the contents, as they were before the run, of the inputs of a node that no node makes."""
-        found = (self._inputs.get(name.removeprefix("input ")) for name in parts if name.startswith("input "))
-        return tuple(record for record in found if record is not None)
+        found = (self._inputs.get(name.removeprefix("input "), {}) for name in parts if name.startswith("input "))
+        return tuple(record for records in found for record in records.values())
 
     def of_outputs(self, names: Iterable[str]) -> dict[str, ContentRecord | None]:
         """Return the present content of each of these outputs that is persistent; None for one that does not exist."""
@@ -143,6 +156,7 @@ class PresentContents:
             return None
         if found is not None:
             self._found[name] = found
+            self._by_base.setdefault(base_name(name), {})[name] = found
         return found
 
     def _plain_file(self, name: str) -> str | None:
@@ -151,3 +165,11 @@ class PresentContents:
             recipe = self._catalog.recipe(name)
             self._plain_files[name] = recipe.plain_file() if recipe is not None else None
         return self._plain_files[name]
+
+
+def _joined(digests: Collection[str | None]) -> str | None:
+    """Return one digest for the files of a dataset, that of the file if they are equal; None if one is unknown."""
+    known = [each for each in digests if each is not None]
+    if len(known) < len(digests):
+        return None
+    return known[0] if len({*known}) == 1 else " ".join(known)

@@ -95,7 +95,7 @@ class RunFacts:
         ]
         if not reads:
             self._contents.identify(free)
-        contents = {base_name(name): self._contents.of_input(name) for name in free if reads}
+        contents = self._contents.of_inputs(free if reads else ())
         facts = [
             self._facts(node, last.get(node.name), trusting=trusting, forced=everything or node.name in names)
             for node in self._pipeline.nodes

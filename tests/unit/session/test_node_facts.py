@@ -206,3 +206,45 @@ def test_classes_of_a_pickle_count_whichever_run_made_it(package):
 
     assert classes("1") == classes("1") != classes("2")
     assert PartsCollector("mill", Catalog.from_config(entries), None).stored_classes("raw", list) == ""
+
+
+def test_each_format_of_a_dataset_counts():
+    """A node that loads a dataset in two formats depends on both entries, in whichever order it names them."""
+
+    def found(order, *args, validator=None):
+        text = {"type": "text.TextDataset", "filepath": "raw.json", **({"validator": validator} if validator else {})}
+        names = ("raw@json", "raw@text", "raw@other")
+        entries = {name: {**CATALOG["raw"], "load_args": {"parse_int": each}} for name, each in zip(names, args, strict=False)}
+        catalog = Catalog.from_config({**entries, "raw@other": text, "out": CATALOG["out"]})
+        made = node(lambda *_: 1, [names[each] for each in order], "out", name="made")
+        return PartsCollector("mill", catalog, create_hook_manager()).parts(made)[0]
+
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0)):
+        different = [found(order, *args) for args in ((1, 1), (1, 2), (2, 1), (2, 2))]
+        assert all(one != other for number, one in enumerate(different) for other in different[:number])
+        assert found(order, 1, 2) == different[1]
+
+
+@pytest.mark.parametrize("annotation", ["Options", "list[Options]", "'Options'", "dict[str, Options] | None"])
+def test_the_class_that_a_parameter_is_converted_to_counts_wherever_it_is(annotation, package, tmp_path):
+    """A package of your own outside the project may have it; what the function does with it does not say so."""
+    other = tmp_path / "common_options.py"
+
+    def found(default):
+        other.write_text(f"from dataclasses import dataclass\n\n@dataclass\nclass Options:\n    a: int = {default}\n")
+        sys.modules.pop("common_options", None)
+        made = package(f"from common_options import Options\n\ndef fit(options: {annotation}, other=None):\n    return options\n")
+        catalog = Catalog.from_config({"out": CATALOG["out"], "raw": CATALOG["raw"]})
+        catalog["params:options"] = {}
+        collector = PartsCollector("mill", catalog, create_hook_manager())
+        typed, untyped = node(made.fit, ["params:options", "raw"], "out"), node(made.fit, ["raw", "params:options"], "out")
+        return collector.parts(untyped)[0], collector.parts(typed)[0]
+
+    try:
+        one, other_default, again = found(1), found(2), found(1)
+    finally:
+        sys.modules.pop("common_options", None)
+    assert one == again
+    assert one[0] == other_default[0], "the argument with the annotation gets no parameter"
+    assert one[1] != other_default[1]
+    assert one[1]["type of param options"] == other_default[1]["type of param options"]
