@@ -101,10 +101,25 @@ def _identify(distributions: Distributions, package: str, spec: ModuleSpec | Non
         return Outside(f"package {package}", None) if spec.origin not in {"built-in", "frozen"} else None
     found = distributions.containing(package, spec.origin)
     if found is not None:
-        return Outside(f"distribution {_name(found)}", found.version)
+        return Outside(f"distribution {_name(found)}", _version(found))
     files = _files(spec)
     digest, imports = _digest(files) if files is not None else (None, frozenset())
     return Outside(f"package {package}", digest, imports)
+
+
+def _version(distribution: Distribution) -> str:
+    """Return the version of a distribution, with a hash of its files if it comes from no index.
+
+    What is installed from a folder, a repository or an archive is edited and installed again while its version stays the same.
+    """
+    version = str(distribution.version)
+    if distribution.read_text("direct_url.json") is None:
+        return version
+    # Lines with the hashes of the installed files, in any order; those of the metadata and of scripts contain paths.
+    lines = (distribution.read_text("RECORD") or "").splitlines()
+    files = sorted(line for line in lines if ",sha256=" in line and not re.match(r"\.\./|[^/]+\.dist-info/|/", line))
+    content = "\n".join(files).encode("utf-8", "surrogatepass")
+    return f"{version} ({hashlib.sha256(content).hexdigest()[:12]})"
 
 
 def _find(module: str) -> tuple[str, ModuleSpec | None]:

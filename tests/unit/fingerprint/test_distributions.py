@@ -111,3 +111,22 @@ def test_an_egg_has_the_version_of_its_distribution(tmp_path, monkeypatch):
         (site / file).parent.mkdir(parents=True, exist_ok=True)
         (site / file).write_text(text)
     assert found("laid") == ("distribution laid", "0.1")
+
+
+def test_what_is_installed_from_a_folder_counts_by_its_files(site, tmp_path):
+    """Its version often stays the same when it is installed again; where it was installed from does not count."""
+    site("shared", "0.1", "shared.py")
+    info = tmp_path / "shared-0.1.dist-info"
+    assert found("shared") == ("distribution shared", "0.1")
+
+    def installed(code, url):
+        (info / "direct_url.json").write_text(f'{{"url": "{url}", "dir_info": {{}}}}')
+        others = f"../../bin/shared,sha256={url},1\n{info.name}/direct_url.json,sha256={url},1\n__pycache__/shared.pyc,,\n"
+        (info / "RECORD").write_text(f"shared.py,sha256={code},1\n{others}")
+        return found("shared")
+
+    before = installed("a", "file:///one")
+    assert before[0] == "distribution shared"
+    assert before[1].startswith("0.1 (")
+    assert installed("a", "file:///two") == before
+    assert installed("b", "file:///one") != before
