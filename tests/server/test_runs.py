@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import resource
+import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection, HTTPResponse
 from urllib.parse import quote
 
@@ -292,3 +294,26 @@ def test_more_clients_than_open_files(own_server):
         clients[0].request("POST", "/runs?wait=60", body="{}", headers={"Content-Type": "application/json"})
         assert json.loads(clients[0].getresponse().read())["state"] == "succeeded"
     assert served.client.get("/health").status_code == 200
+
+
+def test_very_many_clients_at_once(own_server):
+    """The server accepts few connections before it looks at the first one, so it does not run out of files either."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        served = own_server()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    address = httpx.URL(served.url)
+    with ExitStack() as stack:
+        served.signal(signal.SIGSTOP)
+        for _ in range(300):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((address.host, address.port))
+        served.signal(signal.SIGCONT)
+        with suppress(httpx.TransportError):  # it may be one of those that are refused
+            served.client.get("/health")
+    served._wait_for(served._is_ready)
+    assert served.run()["state"] == "succeeded"
+    assert "out of system resource" not in served.log.read_text()

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from treadle.server.options import ServerOptions
     from treadle.server.runs import Runs
 
+_BACKLOG = 2048
+"""How many connections may wait to be accepted."""
+
 _CLOSE_SECONDS = 5
 """How long open connections may take to end once the current run has ended."""
 
@@ -78,7 +81,7 @@ def open_socket(options: ServerOptions) -> socket.socket:
     where = f"{options.host}:{options.port}"
     try:
         family, _, _, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
-        opened = socket.create_server(address[:2], family=family, backlog=2048)
+        opened = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as exc:
         advice = f"The address {options.host} cannot be used: {exc.strerror or exc}."
         if exc.errno == errno.EADDRINUSE:
@@ -105,9 +108,12 @@ def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) 
     Raises:
         TreadleError: the application cannot start: the runner or the project is wrong.
     """
+    most = most_connections()
     config = uvicorn.Config(
         app,
         http=_Connection,
+        # asyncio accepts that many connections before it asks about the first one.
+        backlog=_BACKLOG if most is None else max(min(_BACKLOG, most // 8), 1),
         log_config=None,  # the project's logging is configured already
         access_log=False,
         server_header=False,
