@@ -17,7 +17,7 @@ import pytest
 from treadle import Catalog, ParallelRunner, Pipeline, node
 from treadle.errors import RunnerError
 from treadle.execution.executors.events import SetupFailed
-from treadle.execution.executors.loky import slot
+from treadle.execution.executors.loky import slot, wirings
 from treadle.execution.executors.loky.pool import loky_executor
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.channel import Channel
@@ -309,8 +309,13 @@ def test_the_fork_server_takes_signals(fresh):
     assert process.exitcode == -signal.SIGTERM
 
 
-def test_the_wiring_is_sent_again_only_if_it_changed(fresh):
-    """The wiring is most of a large run's message, and workers keep it from one run to the next; each run has its own results."""
+@pytest.mark.parametrize(("kept_bytes", "sent_again"), [(10_000, False), (0, True)])
+def test_the_wiring_of_a_pipeline_is_sent_to_each_worker_once(monkeypatch, fresh, kept_bytes, sent_again):
+    """The wiring is most of a large run's message, and workers keep those of several pipelines; each run has its own results.
+
+    Those that are too large together are dropped, and sent again.
+    """
+    monkeypatch.setattr(wirings, "KEPT_BYTES", kept_bytes)
     bench = fresh(METHODS[0])
     sent = []
     send = bench.executor.pool._slot_pool.send
@@ -325,7 +330,8 @@ def test_the_wiring_is_sent_again_only_if_it_changed(fresh):
         bench.put("a", value)
         assert bench.run(1, "n").outputs[0][1].load() == -value
         bench.end()
-    assert sent == [True, True, False, False, True, True, True, True]  # of each run, for both workers
+    # of each run, for both workers
+    assert sent == [True, True, False, False, True, True, sent_again, sent_again]
 
 
 def end_forkserver(_fd):

@@ -103,7 +103,7 @@ class RunSpec(NamedTuple):
         levels: levels of the parent's loggers.
         node_groups: pickled tuples of nodes; nodes that share a function share a group.
         node_at: for each node of the plan, its group and its position in the group.
-        lasting_groups: groups whose functions can be imported by name. A worker keeps them from one run to the next.
+        lasting_groups: groups whose functions can be imported by name. A worker keeps them for later runs.
         inputs, outputs: for each node, its dataset indices.
         dataset_names: name of each dataset, by dataset index.
         in_memory: by dataset index, whether the dataset exists in memory only.
@@ -185,8 +185,12 @@ class BeginRun(NamedTuple):
 
     run: int
     spec: bytes
+    wiring_number: int = 0
+    """The number by which the worker keeps the wiring for later runs, if `spec` is without it."""
     wiring: bytes | None = None
-    """The pickled wiring if `spec` is without it; None for the wiring of the worker's last run."""
+    """The pickled wiring; None if the worker has it from an earlier run."""
+    dropped: tuple[int, ...] = ()
+    """The numbers of the wirings that the worker need not keep any longer."""
 
 
 class EndRun(NamedTuple):

@@ -17,7 +17,7 @@ from treadle.project.logging import apply_levels
 from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pluggy
 
@@ -41,27 +41,34 @@ class BetweenRuns:
     Attributes:
         levels: the logging levels that the last run applied.
         state: the state of the parent process that the last run applied.
-        nodes: nodes of the last run by their pickle, because the next run may have them too.
+        nodes: for each wiring, by its number, the nodes of its last run by their pickle, because later runs may have them too.
     """
 
     def __init__(self, *, system_settings: bool = True) -> None:
         self.system_settings = system_settings
         self.levels: LoggingLevels | None = None
         self.state = b""
-        self.nodes: dict[bytes, tuple[Node, ...]] = {}
-        self._pickled_wiring = b""
-        self._wiring: tuple[Any, ...] = ()
+        self.nodes: dict[int, dict[bytes, tuple[Node, ...]]] = {}
+        self._pickled_wirings: dict[int, bytes] = {}  # those that no run has needed yet
+        self._wirings: dict[int, tuple[Any, ...]] = {}
 
-    def replace_wiring(self, pickled: bytes) -> None:
-        """Keep the pickled wiring of a RunSpec, which is the wiring of this run and of later ones until it is replaced."""
-        self._pickled_wiring = pickled
+    def add_wiring(self, number: int, pickled: bytes) -> None:
+        """Keep the pickled wiring of a RunSpec for this run and later ones."""
+        self._pickled_wirings[number] = pickled
 
-    def wiring(self) -> tuple[Any, ...]:
-        """Return the wiring. It is unpickled when a run first needs it."""
-        if self._pickled_wiring:
-            self._wiring = pickle.loads(self._pickled_wiring)  # noqa: S301 - the parent sent it
-            self._pickled_wiring = b""
-        return self._wiring
+    def drop_wirings(self, numbers: Iterable[int]) -> None:
+        """Free wirings that no run will need, and their nodes."""
+        for number in numbers:
+            self._pickled_wirings.pop(number, None)
+            self._wirings.pop(number, None)
+            self.nodes.pop(number, None)
+
+    def wiring(self, number: int) -> tuple[Any, ...]:
+        """Return a wiring. It is unpickled when a run first needs it."""
+        if number in self._pickled_wirings:
+            self._wirings[number] = pickle.loads(self._pickled_wirings[number])  # noqa: S301 - the parent sent it
+            del self._pickled_wirings[number]
+        return self._wirings[number]
 
 
 class OpenRun:
@@ -73,6 +80,7 @@ class OpenRun:
         between: the objects that the process keeps between runs; they are updated.
         on_node: called with the name of each node before it is attempted.
         folder: this process's directory of the run, if it does not see the parent's; None for the parent's.
+        wiring: the number of the spec's wiring; 0 for all runs if the process keeps only the nodes of the last one.
 
     Raises:
         WorkerSetupError: a plugin's `on_worker_start` failed.
@@ -85,15 +93,16 @@ class OpenRun:
         between: BetweenRuns,
         on_node: Callable[[str], None] = lambda _name: None,
         folder: str | None = None,
+        wiring: int = 0,
     ) -> None:
         self.spec = spec
         self.copy_modes = _copy_modes(spec.copy_modes) if spec.copy_modes else {}
         self._on_node = on_node
         self._groups: dict[int, tuple[Node, ...]] = {}
         self._pickled = dict(spec.objects)
-        self._known = between.nodes
+        self._known = tuple(between.nodes.values())
         self._lasting: dict[bytes, tuple[Node, ...]] = {}
-        between.nodes = self._lasting  # filled as groups are unpickled
+        between.nodes[wiring] = self._lasting  # filled as groups are unpickled
         register_secrets(spec.secrets)
         apply_levels(spec.levels, between.levels)
         between.levels = spec.levels
@@ -175,7 +184,7 @@ class OpenRun:
 
     def _unpickle(self, group: int) -> tuple[Node, ...]:
         pickled = self.spec.node_groups[group]
-        nodes: tuple[Node, ...] | None = self._known.get(pickled)
+        nodes: tuple[Node, ...] | None = next((known[pickled] for known in self._known if pickled in known), None)
         if nodes is None:
             with collection_paused():  # a group may have ten thousand nodes, all long-lived
                 nodes = tuple(pickle.loads(pickled))  # noqa: S301 - the parent sent it

@@ -64,6 +64,7 @@ class WorkerRun:
     Args:
         number: number of the run.
         spec: description of the run.
+        wiring: number of its wiring.
         worker: this process.
         files: the memory files that this worker received, by dataset: a live dictionary that the server fills.
         budget: the memory that values take in all processes.
@@ -74,6 +75,7 @@ class WorkerRun:
         self,
         number: int,
         spec: RunSpec,
+        wiring: int,
         worker: WorkerProcess,
         files: dict[int, Handle],
         budget: Budget,
@@ -93,7 +95,7 @@ class WorkerRun:
         self._kept: dict[int, Any] = {}  # of the current node: outputs that stay in this process
         self._flush_at = 0.0  # by the monotonic clock
         self._ended = False
-        run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
+        run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node, wiring=wiring)
         self._context = run.context
         self._values = LocalValues(run.copy_modes.get)
         self._values_lock = fork_safe(threading.Lock())  # the monitor thread publishes while the main thread runs nodes

@@ -119,7 +119,8 @@ class _Server:
         self._channel = worker.channel
         self._lock = fork_safe(threading.Lock())  # guards `_commands`, from which the monitor thread removes jobs
         self._commands: deque[tuple[Any, list[int]]] = deque()
-        self._specs: dict[int, bytes] = {}  # of runs that are not open yet, pickled, without the wiring
+        # Of runs that are not open yet: the pickled spec without the wiring, and the number of the wiring.
+        self._specs: dict[int, tuple[bytes, int]] = {}
         self._runs: dict[int, WorkerRun] = {}
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
@@ -163,9 +164,11 @@ class _Server:
 
     def _begin(self, command: BeginRun) -> None:
         """Keep the spec of a run; the run is opened when its first job arrives."""
+        between = self._worker.between_runs
+        between.drop_wirings(command.dropped)
         if command.wiring is not None:
-            self._worker.between_runs.replace_wiring(command.wiring)
-        self._specs[command.run] = command.spec
+            between.add_wiring(command.wiring_number, command.wiring)
+        self._specs[command.run] = (command.spec, command.wiring_number)
 
     def _end(self, number: int) -> None:
         self._specs.pop(number, None)
@@ -337,9 +340,11 @@ class _Server:
         """Open the run of a job; if that fails, report the job's first node as failed, and return None."""
         started = time.time()
         try:
-            spec = pickle.loads(self._specs[job.run])  # noqa: S301 - the parent sent it
-            spec = spec.with_wiring(self._worker.between_runs.wiring())
-            self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget, self._heap)
+            pickled, wiring = self._specs[job.run]
+            spec = pickle.loads(pickled)  # noqa: S301 - the parent sent it
+            spec = spec.with_wiring(self._worker.between_runs.wiring(wiring))
+            files = self._files.of(job.run)
+            self._runs[job.run] = run = WorkerRun(job.run, spec, wiring, self._worker, files, self._budget, self._heap)
             del self._specs[job.run]
         except WorkerSetupError:
             raise  # not the failure of a node: this process cannot run any

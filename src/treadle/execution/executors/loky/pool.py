@@ -27,6 +27,7 @@ from treadle.execution.executors.events import PoolEvent, Report, WorkerDown, Wo
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.loky.slots import SlotPool
 from treadle.execution.executors.loky.store import SegmentStore
+from treadle.execution.executors.loky.wirings import RecentWirings
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.processes.channel import MAX_DESCRIPTORS
@@ -98,7 +99,7 @@ class LokyPool:
         self._run = 0
         self._running = False
         self._begin_message: BeginRun | None = None
-        self._wiring = b""  # of the last run, pickled
+        self._wirings = RecentWirings()
         self._ready: list[PoolEvent] = []  # workers that were ready when the run started
         self._warm: dict[int, int] = {}  # their process ids by number
         self._unreported = UnreportedResults()
@@ -117,9 +118,7 @@ class LokyPool:
         spec, wiring, main_only = run.spec_and_wiring()
         self._run = number
         self._running = True
-        self._begin_message = BeginRun(number, spec)
-        if wiring != self._wiring:  # equal bytes stay the same object, by which `_begin_in` knows what a worker has
-            self._wiring = wiring
+        self._begin_message = BeginRun(number, spec, self._wirings.use(wiring))
         self._unreported.begin(number, run.plan)
         self._ready = []
         self._warm = {slot.number: slot.pid for slot in self._slots.values() if slot.ready}
@@ -131,10 +130,12 @@ class LokyPool:
         return main_only
 
     def _begin_in(self, slot: Slot, message: BeginRun) -> None:
-        """Send a worker the run, with its wiring unless the worker has that from the run before."""
-        if slot.wiring is not self._wiring:
-            slot.wiring = self._wiring
-            message = message._replace(wiring=self._wiring)
+        """Send a worker the run, with its wiring unless the worker has that from an earlier run."""
+        last, kept = self._wirings.last, self._wirings.kept
+        if last not in slot.wirings or not slot.wirings <= kept:
+            pickled = None if last in slot.wirings else self._wirings.pickled
+            message = message._replace(wiring=pickled, dropped=tuple(slot.wirings - kept))
+            slot.wirings = (slot.wirings & kept) | {last}
         self._slot_pool.send(slot, (message,))
 
     def _launch(self, workers: Callable[[], int] | None, imports: tuple[str, ...] = ()) -> None:

@@ -90,8 +90,8 @@ class Slot:
         """The error that ends its process, as the process reported it."""
         self.reason: str | None = None
         """Why its process is taken for lost, if its exit code does not say so."""
-        self.wiring = b""
-        """The pickled wiring of the last run that was sent to its process."""
+        self.wirings: frozenset[int] = frozenset()
+        """The numbers of the wirings that its process has."""
         self.method = method
         self._process: BaseProcess | None = None
         self._mark = ""
@@ -118,7 +118,7 @@ class Slot:
         self.reported = self.handed_over = 0
         self.broken = None
         self.reason = None
-        self.wiring = b""
+        self.wirings = frozenset()
         self._mark = worker_mark(spec.scratch, self.number)
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
         with ExitStack() as prepared:
