@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from treadle.planning.reuse.decisions import Decisions
     from treadle.planning.run_times import RunTimes
 
+MOST_DURATIONS = 200_000
+"""Of how many nodes a runner remembers how long they took, if a single run has not more: some 30 MB."""
+
 
 class Runner(ABC):
     """Run pipelines; subclasses decide where nodes run.
@@ -266,6 +269,8 @@ class Runner(ABC):
                     raise
                 finally:
                     self._seconds.update(loop.seconds)
+                    if len(self._seconds) > MOST_DURATIONS:  # a service may run nodes with ever new names
+                        self._seconds = dict(loop.seconds)
                     if loop.worker_starts:
                         _log_worker_starts(loop.worker_starts)
                     if observers.active:
