@@ -72,8 +72,9 @@ class ContentRecord(NamedTuple):
         digest: `xxh3:…`, a hash of the bytes (of a folder: of the names and bytes of its files); or `md5:…`, `etag:…` or
             `version:…` from the metadata of a remote file; None if the content cannot be verified.
         taken_ns: when the other fields were read, in nanoseconds since the epoch.
-        listing: of a folder, a hash of the name, size and time of modification of each file.
+        listing: of a folder, a hash of the name, size, time of modification and inode of each file.
         problem: why there is no digest, in one sentence.
+        inode: of a local file: another file in its place, by a link for example, may have the same size and times.
     """
 
     dataset: str
@@ -85,6 +86,7 @@ class ContentRecord(NamedTuple):
     taken_ns: int | None
     listing: str | None = None
     problem: str | None = None
+    inode: int | None = None
 
     def same_content(self, other: ContentRecord | None) -> bool:
         """Return whether both are known to have the same content; False if either cannot be verified."""

@@ -58,6 +58,7 @@ class WrittenFile(NamedTuple):
     mtime_ns: int
     digest: str
     taken_ns: int
+    inode: int
 
 
 _written: ContextVar[dict[str, WrittenFile] | None] = ContextVar("treadle_written_files", default=None)
@@ -173,7 +174,7 @@ def note_written(path: str, descriptor: int, status: os.stat_result) -> str | No
     if written is None:
         return None
     digest = _digest(descriptor, status.st_size)
-    written[path] = WrittenFile(status.st_size, status.st_mtime_ns, digest, time.time_ns())
+    written[path] = WrittenFile(status.st_size, status.st_mtime_ns, digest, time.time_ns(), status.st_ino)
     return digest
 
 
@@ -217,8 +218,8 @@ def local_content(
         if names is not None:
             return _folder(blank, path, sorted(names), known)
         if (written := (_written.get() or {}).get(path)) is not None:
-            size, mtime_ns, digest, taken_ns = written
-            return blank._replace(size=size, mtime_ns=mtime_ns, digest=digest, taken_ns=taken_ns)
+            size, mtime_ns, digest, taken_ns, inode = written
+            return blank._replace(size=size, mtime_ns=mtime_ns, digest=digest, taken_ns=taken_ns, inode=inode)
         status = _stat(path)
         if stat.S_ISDIR(status.st_mode):
             return _folder(blank, path, sorted(folder_files(path)), known)
@@ -265,7 +266,7 @@ def _read_file(path: str) -> WrittenFile | None:
             digest = _digest(descriptor, before.st_size)
             after = os.fstat(descriptor)
             if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                return WrittenFile(before.st_size, before.st_mtime_ns, digest, taken)
+                return WrittenFile(before.st_size, before.st_mtime_ns, digest, taken, before.st_ino)
         return None
     finally:
         os.close(descriptor)
@@ -278,7 +279,9 @@ def _folder(blank: ContentRecord, path: str, names: list[str], known: ContentRec
     statuses = [_stat(f"{path}/{name}") for name in names]
     if not all(stat.S_ISREG(status.st_mode) for status in statuses):
         return blank._replace(taken_ns=taken, problem="Its folder contains something that is not a file, such as a pipe.")
-    facts = "".join(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in zip(names, statuses, strict=True))
+    facts = "".join(
+        f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\n" for name, status in zip(names, statuses, strict=True)
+    )
     listing = xxhash.xxh3_128_hexdigest(facts.encode("utf-8", "surrogateescape"))
     record = blank._replace(
         size=sum(status.st_size for status in statuses),
@@ -309,15 +312,16 @@ def is_untouched(status: os.stat_result, known: ContentRecord) -> bool:
         status: of the file.
         known: the record.
     """
-    is_same = status.st_size == known.size and status.st_mtime_ns == known.mtime_ns
+    is_same = status.st_size == known.size and status.st_mtime_ns == known.mtime_ns and status.st_ino == known.inode
     return is_same and known.digest is not None and _is_older(status, known.taken_ns)
 
 
 def _is_older(status: os.stat_result, taken_ns: int | None) -> bool:
     """Return whether a file was last changed clearly before a time.
 
-    The time of the last status change counts too: it cannot be set back, so a file that was replaced by one with the same size
-    and time of modification is noticed.
+    The time of the last status change counts too: it cannot be set back, so a file that was written again with the same size
+    and time of modification is noticed. A link, or the folder around it, can be replaced without changing a file: the inode
+    shows that.
     """
     return taken_ns is not None and max(status.st_mtime_ns, status.st_ctime_ns) + _CLEARLY_OLDER_NS < taken_ns
 

@@ -118,7 +118,8 @@ class PresentContents:
             status = path.stat()
         except OSError:
             return True
-        if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) == (record.size, record.mtime_ns):
+        facts = (status.st_size, status.st_mtime_ns, status.st_ino)
+        if not stat.S_ISREG(status.st_mode) or facts == (record.size, record.mtime_ns, record.inode):
             return False
         found = local_content_of(record.dataset, record.location)
         return found is None or found.digest != record.digest

@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from treadle.io import contents
-from treadle.io.contents import content_of, local_content_of, written_files_noted
+from treadle.io.contents import blank_record, content_of, local_content, local_content_of, written_files_noted
 from treadle.io.dataset import Dataset
 from treadle.io.datasets.cached import CachedDataset
 from treadle.io.datasets.incremental import IncrementalDataset
@@ -396,3 +396,25 @@ def test_a_plain_file_is_read_without_its_dataset(tmp_path, kind, path):
 )
 def test_other_datasets_say_themselves_what_they_load(config):
     assert DatasetRecipe("x", config).plain_file() is None
+
+
+@pytest.mark.parametrize("place", ["link.txt", "linked/table.txt", "kept/table.txt", "linked", "kept"])
+def test_another_file_with_the_same_size_and_times(tmp_path, place):
+    """A link or a folder is replaced, which changes neither the size nor the times of any file."""
+    for name in ("kept", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.txt").write_text(name[:4])
+        os.utime(tmp_path / name / "table.txt", ns=(LONG_AGO, LONG_AGO))
+    (tmp_path / "linked").symlink_to("kept")
+    (tmp_path / "link.txt").symlink_to("kept/table.txt")
+    path = str(tmp_path / place)
+    record = later(local_content(blank_record("x", path), path, None))
+    assert local_content(blank_record("x", path), path, record).same_content(record)
+    (tmp_path / "linked").unlink()
+    (tmp_path / "link.txt").unlink()
+    (tmp_path / "linked").symlink_to("other")
+    (tmp_path / "link.txt").symlink_to("other/table.txt")
+    if place.startswith("kept"):
+        (tmp_path / "kept").rename(tmp_path / "old")
+        (tmp_path / "other").rename(tmp_path / "kept")
+    assert not local_content(blank_record("x", path), path, record).same_content(record)
