@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
@@ -196,9 +197,12 @@ def four_engines():
 
 
 def measured(benchmarks, engines, budget):
-    """Measure the engines, 5 to 7 times."""
+    """Measure the engines, 5 to 7 times; without a garbage collection before each run, which takes long in a process of tests."""
     workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
-    return benchmarks("measure").measure(workload, engines, {"plain loop", "treadle parallel"}, repeats=7, least=5, budget=budget)
+    with patch("gc.collect"):
+        return benchmarks("measure").measure(
+            workload, engines, {"plain loop", "treadle parallel"}, repeats=7, least=5, budget=budget
+        )
 
 
 def test_peaks_are_measured_without_timing(benchmarks):
