@@ -33,6 +33,8 @@ class RecentWirings:
         if number is None:
             self._added = number = self._added + 1
         if number != self.last:
+            if len(self.pickled) > KEPT_BYTES:
+                self._numbers.pop(self.pickled, None)  # it would take the place of all others
             size = sum(map(len, self._numbers))
             while size > KEPT_BYTES:
                 oldest = next(iter(self._numbers))

@@ -33,4 +33,5 @@ def test_the_last_wiring_is_kept_whatever_its_size():
     large = bytes(KEPT_BYTES + 1)
     assert used(wirings, b"a", large, large) == [1, 2, 2]
     assert wirings.kept == {1, 2}
-    assert used(wirings, b"b", large) == [3, 4]
+    assert used(wirings, b"b", b"a", large) == [3, 1, 4]
+    assert wirings.kept == {1, 3, 4}
