@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Datasets: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
 
+_NO_TAGS: frozenset[str] = frozenset()
+"""Shared by all nodes without tags: each empty set would take 216 bytes, which is a fifth of a node, here and in each worker."""
+
 
 class Node:
     """A function with its input and output datasets. It cannot be changed.
@@ -105,7 +108,7 @@ class Node:
             arguments,
             returns,
             name,
-            frozenset()
+            _NO_TAGS
             if tags is None
             else frozenset(
                 [check_label(tag, "tag", owner) for tag in as_names(tags, f"tags= of {owner[:1].lower()}{owner[1:]}")]
@@ -172,7 +175,7 @@ class Node:
             self._arguments if rename is None else self._arguments.renamed(rename),
             self._returns if rename is None else self._returns.renamed(rename),
             self._given_name,
-            self.tags.union(tags),
+            self.tags.union(tags) if tags else self.tags,
             self.confirms if rename is None else tuple(map(rename, self.confirms)),
             self.namespace if namespace is None else inside,
             self.policy,
