@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -112,6 +112,10 @@ class StoreConnection(ABC):
     @abstractmethod
     def select(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return the rows of a query, as sequences."""
+
+    @abstractmethod
+    def select_batches(self, statement: str, values: Mapping[str, Any], size: int) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield the rows of a query that may have very many, as sequences, `size` of them at a time."""
 
     @abstractmethod
     def select_rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:

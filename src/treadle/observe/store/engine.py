@@ -150,6 +150,10 @@ class EngineConnection(StoreConnection):
         """Return the rows of a query, as sequences."""
         return self._connection.execute(text(statement), dict(values or {})).all()
 
+    def select_batches(self, statement: str, values: Mapping[str, Any], size: int) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield the rows of a query that may have very many, as sequences, `size` of them at a time."""
+        yield from self._connection.execute(text(statement), dict(values)).partitions(size)
+
     def select_rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
         """Return the rows of a query, by the names of their columns."""
         found = self._connection.execute(text(statement), dict(values or {})).mappings()

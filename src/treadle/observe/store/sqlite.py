@@ -138,6 +138,12 @@ class SqliteConnection(StoreConnection):
         found: list[tuple[Any, ...]] = self._connection.execute(statement, values or {}).fetchall()
         return found
 
+    def select_batches(self, statement: str, values: Mapping[str, Any], size: int) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield the rows of a query that may have very many, as sequences, `size` of them at a time."""
+        cursor = self._connection.execute(statement, values)
+        while batch := cursor.fetchmany(size):
+            yield batch
+
     def select_rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
         """Return the rows of a query, by the names of their columns."""
         cursor = self._connection.execute(statement, values or {})

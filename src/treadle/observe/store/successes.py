@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 500
 """Number of values in one query; databases limit it."""
 
+_READ_AT_ONCE = 500
+"""Number of rows that are read and parsed together."""
+
 
 def write_successes(
     connection: StoreConnection,
@@ -136,13 +139,14 @@ def read_successes(connection: StoreConnection, package: str, env: str | None) -
         "JOIN treadle_fingerprints ON treadle_fingerprints.digest = treadle_successes.fingerprint "
         "WHERE package_name = :package AND env = :env"
     )
-    rows = connection.select(query, {"package": package, "env": env or ""})
-    # One call for all documents: there may be a hundred thousand nodes, and a call for each takes longer than its parsing.
-    parsed = iter(json.loads(f"[{','.join(text for row in rows for text in row[3:])}]"))
-    return {
-        node: LastSuccess(session_id, finished, next(parsed), _records(next(parsed)), _records(next(parsed)))
-        for node, session_id, finished, *_ in rows
-    }
+    found: dict[str, LastSuccess] = {}
+    # There may be a hundred thousand nodes. A call for each document takes longer than its parsing, and one call for all of them
+    # twice the memory.
+    for rows in connection.select_batches(query, {"package": package, "env": env or ""}, _READ_AT_ONCE):
+        parsed = iter(json.loads(f"[{','.join([text for row in rows for text in row[3:]])}]"))
+        for node, session_id, finished, *_ in rows:
+            found[node] = LastSuccess(session_id, finished, next(parsed), _records(next(parsed)), _records(next(parsed)))
+    return found
 
 
 def read_successes_of(connection: StoreConnection, session_ids: Sequence[str], env: str | None) -> dict[str, LastSuccess]:

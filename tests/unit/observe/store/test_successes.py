@@ -48,6 +48,13 @@ def test_equal_parts_are_stored_once(store: SQLStore, tmp_path: Path) -> None:
     assert store.invalidate_successes("p", None, same) == 0, "they are invalidated already"
 
 
+def test_very_many_are_read_in_parts(store: SQLStore) -> None:
+    """Each node has its own, whichever part it is read in."""
+    many = {f"node {i}": success(i) for i in range(1201)}
+    store.save_successes("p", None, many)
+    assert store.last_successes("p", None) == many
+
+
 def test_an_invalidated_success_is_known_as_such(store: SQLStore) -> None:
     """Its node runs, and what the user reads is not that it never ran."""
     store.save_successes("p", None, {"a": success(1), "b": success(1)})
