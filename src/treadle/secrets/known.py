@@ -24,14 +24,15 @@ _HARMLESS = frozenset({"true", "false", "none", "null"})
 
 
 class _Registry:
-    """The values in the order of registration, and a compiled pattern that matches them.
+    """The values in the order of registration, and the forms in which a text may contain them.
 
     It has no lock, because a forked child could inherit it locked; every access is one atomic operation on a dict.
     """
 
     def __init__(self) -> None:
         self.values: dict[str, None] = {}
-        self.compiled: tuple[tuple[str, ...], re.Pattern[str] | None] = ((), None)
+        self.spelled: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # the values, and all their spellings
+        self.spellings: dict[str, tuple[str, ...]] = {}  # of each value
 
 
 _registry = _Registry()
@@ -65,8 +66,14 @@ def mask_secrets(text: str) -> str:
     Returns:
         The text with `***` in their place, even if they are escaped as in a repr, in JSON or in a URL.
     """
-    pattern = _pattern()
-    return text if pattern is None else pattern.sub(MASK, text)
+    # Most texts contain no secret. A pattern of all spellings would be compiled after each new value, which takes 0.3 s for a
+    # thousand values, and `re` would keep hundreds of such patterns.
+    found = [spelling for spelling in _all_spellings() if spelling in text]
+    if not found:
+        return text
+    # The longest come first, because one secret may be the beginning of another.
+    parts = [_expression(each) for each in sorted(found, key=lambda each: (-len(each), each))]
+    return re.sub("|".join(parts), MASK, text)
 
 
 def secrets_in(pickled: bytes, secrets: Iterable[str]) -> tuple[str, ...]:
@@ -79,17 +86,17 @@ def secrets_in(pickled: bytes, secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(secret for secret in secrets if secret.encode("utf-8", "surrogatepass") in pickled)
 
 
-def _pattern() -> re.Pattern[str] | None:
-    values = tuple(_registry.values)
-    if not values:
-        return None
-    compiled = _registry.compiled
-    if compiled[0] != values:
-        spellings = {spelling for text in values for spelling in _spellings(text)}
-        # The longest come first, because one secret may be the beginning of another.
-        parts = [_expression(each) for each in sorted(spellings, key=lambda each: (-len(each), each))]
-        compiled = _registry.compiled = (values, re.compile("|".join(parts)))
-    return compiled[1]
+def _all_spellings() -> tuple[str, ...]:
+    """Return the spellings of all registered values, each once. After a new value, only its own are computed."""
+    registry = _registry
+    values = tuple(registry.values)
+    spelled = registry.spelled
+    if spelled[0] != values:
+        before = registry.spellings
+        registry.spellings = {text: before.get(text) or tuple(_spellings(text)) for text in values}
+        found = dict.fromkeys([each for spellings in registry.spellings.values() for each in spellings])
+        spelled = registry.spelled = (values, tuple(found))
+    return spelled[1]
 
 
 def _expression(text: str) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import traceback
+import tracemalloc
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -55,6 +56,19 @@ def test_a_longer_secret_wins_over_one_it_begins_with() -> None:
     """No rest of the longer one stays."""
     register_secrets(["abcdef", "abcdefghi"])
     assert mask_secrets("abcdefghi abcdef") == "*** ***"
+
+
+def test_ever_new_secrets_take_little_memory() -> None:
+    """A service may get a new token with each run; nothing is kept for each set of secrets that a text was searched for."""
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            register_secrets(f"token/{number}/" + 50 * "x")
+            assert mask_secrets("nothing") == "nothing"
+        used, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 500_000
 
 
 def test_lines_of_a_key_are_masked() -> None:
