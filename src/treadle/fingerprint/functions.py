@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of
 from treadle.fingerprint.modules import is_module, variable_of
-from treadle.fingerprint.names import References
+from treadle.fingerprint.names import Import, References
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from treadle.fingerprint.context import Context
     from treadle.fingerprint.sources import Definition
 
@@ -109,6 +111,7 @@ def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
     while pending:
         each = pending.pop()
         names.update(each.co_names)
+        found.imports += _imports_of(each)
         pending += [inner for inner in each.co_consts if isinstance(inner, CodeType)]
     found.attributes = names
     for name in names:
@@ -116,7 +119,25 @@ def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
         # `co_names` has global variables and attributes in one list.
         inner = [(name, other) for other in names if is_module(value) and other in vars(value)]
         found.chains.update(inner or [(name,)])
+    imported = {each.name for each in found.imports}
+    found.read = {chain for name in imported for chain in [(name,), *[(name, other) for other in names]]}
     return found
+
+
+def _imports_of(code: CodeType) -> Iterator[Import]:
+    """Yield the imports of a code object, by the names of the modules or of what is taken from them."""
+    import dis  # not needed for functions with a source
+
+    before: list[Any] = [None, None]
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            level, attributes = before
+            module = "." * (level if isinstance(level, int) else 0) + str(instruction.argval)
+            if isinstance(attributes, tuple):
+                yield from (Import(each, module, each) for each in attributes)
+            else:
+                yield Import(module.partition(".")[0], module)
+        before = [before[1], instruction.argval]
 
 
 def _constant(value: Any) -> str:

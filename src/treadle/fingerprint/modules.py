@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from treadle.fingerprint.names import Import
     from treadle.fingerprint.sources import SourceFile, Sources
 
-_COMPILED = (".so", ".pyd")
+_COMPILED = (".so", ".pyd", ".pyc")
+"""The ends of files without source."""
 _LAZY_IMPORT: Any = getattr(types, "LazyImportType", None)  # from Python 3.15 on
 
 
@@ -46,6 +47,7 @@ class Modules:
         self._sources = sources
         self._folders = [os.path.realpath(each) for each in _folders(package)]
         self._files: dict[str, str | None] = {}
+        self._is_archive = any(not os.path.isdir(each) for each in self._folders)  # noqa: PTH112 - paths here are strings
 
     @property
     def root(self) -> str:
@@ -84,8 +86,15 @@ class Modules:
             return None
         return self._sources.at(path, vars(loaded) if loaded is not None else None)
 
-    def all(self) -> Iterator[str]:
-        """Yield the names of all modules of the package."""
+    def note_all(self, facts: Facts) -> None:
+        """Refer to all modules of the package."""
+        facts.edges.update(("module", each) for each in self._all())
+        if self._is_archive:
+            facts.cannot_tell(
+                f"The package {self._package} is in an archive, whose modules are not listed: the node always runs."
+            )
+
+    def _all(self) -> Iterator[str]:
         for folder in self._folders:
             for root, inner, names in walk_package(folder):
                 inner[:] = sorted(each for each in inner if each.isidentifier() and each != "__pycache__")
@@ -118,6 +127,8 @@ class Modules:
             facts.add(f"module {module}", digest, digest[:16])
             if path.endswith(_COMPILED):
                 facts.cannot_tell(f"The module {module} is compiled, so what it imports is not known: the node always runs.")
+        elif self._is_archive and not _is_empty(module):
+            facts.cannot_tell(f"The module {module} is in an archive, where its source is not found: the node always runs.")
         elif module == "__main__":
             facts.cannot_tell("The source of the main script is not available: the node always runs.")
 
@@ -136,7 +147,7 @@ class Modules:
                 continue
             inner = f"{name}.{each.attribute}"
             for found in (*_with_parents(name, self._package), *([inner] if self.file(inner) else [])):
-                if (found != module or found in {name, inner}) and self.file(found):
+                if (found != module or found in {name, inner}) and (self.file(found) or self._is_archive):
                     facts.edges.add(("module", found))
 
     def package_of(self, module: str) -> str:
@@ -152,19 +163,36 @@ class Modules:
             return None
         steps = module.removeprefix(self._package).split(".")[1:]
         for folder in self._folders:
-            place = os.path.join(folder, *steps)  # noqa: PTH118 - the same
-            for path in (os.path.join(place, "__init__.py"), f"{place}.py"):  # noqa: PTH118 - the same
-                if os.path.isfile(path):  # noqa: PTH113 - the same
-                    return path
-            around = os.path.dirname(place)  # noqa: PTH120 - the same
-            if steps and os.path.isdir(around):  # noqa: PTH112 - the same
-                for name in sorted(os.listdir(around)):  # noqa: PTH208 - the same
-                    if name.startswith(f"{steps[-1]}.") and name.endswith(_COMPILED):
-                        return os.path.join(around, name)  # noqa: PTH118 - the same
+            found = _file_at(os.path.join(folder, *steps), is_package=not steps)  # noqa: PTH118 - the same
+            if found is not None:
+                return found
         if not self._folders and module == self._package:  # a project that is one module
             spec = importlib.util.find_spec(module)
             return spec.origin if spec is not None else None
         return None
+
+
+def _is_empty(module: str) -> bool:
+    """Return whether a module has been imported from an archive, and has no code."""
+    loaded = sys.modules.get(module)
+    read = getattr(getattr(loaded, "__loader__", None), "get_source", None)
+    with contextlib.suppress(ImportError):
+        return read is not None and read(module) == ""
+    return False
+
+
+def _file_at(place: str, *, is_package: bool) -> str | None:
+    """Return the file of the module or package at a path without the end of its name."""
+    inside = f"{place}{os.sep}__init__"
+    for path in (f"{inside}.py", f"{place}.py", f"{inside}.pyc"):
+        if os.path.isfile(path):  # noqa: PTH113 - a string
+            return path
+    around, name = os.path.split(place)
+    if not is_package and os.path.isdir(around):  # noqa: PTH112 - the same
+        for each in sorted(os.listdir(around)):  # noqa: PTH208 - the same
+            if each.startswith(f"{name}.") and each.endswith(_COMPILED):
+                return os.path.join(around, each)  # noqa: PTH118 - the same
+    return None
 
 
 def is_module(value: Any) -> TypeGuard[ModuleType]:

@@ -106,7 +106,7 @@ class Objects:
         elif kind == "module":
             self._modules.describe(str(key[1]), facts)
         elif kind == "package":
-            facts.edges.update(("module", each) for each in self._modules.all())
+            self._modules.note_all(facts)
         else:
             self._outside_part(str(key[1]), facts)
 

@@ -12,6 +12,7 @@ for example `DataFrame.query("x > @limit")`. State: none.
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
+_ASSERTION = re.compile(r"\bAssert\(|id='\'__debug__'")
+"""Code that `python -O` leaves out."""
 _IGNORED = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
 _UNREADING_DECORATORS = frozenset(
     {
@@ -90,7 +93,8 @@ def dump(tree: ast.AST, *, defaults: bool = True) -> str:
             pending.extend(reversed(list(_fields(item, place, left_out))))
         else:
             text.append(f"'{item!a}")
-    return "".join(text)
+    written = "".join(text)
+    return written if __debug__ or not _ASSERTION.search(written) else f"{written} python -O"
 
 
 def children(node: ast.AST) -> list[ast.AST]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 
 import pytest
 
@@ -99,3 +101,18 @@ def test_a_tree_may_be_deep():
 def test_the_text_is_ascii():
     """Identifiers and strings are written in ASCII, because what can be printed differs between versions of Unicode."""
     assert dump(ast.parse("é = 'ü' + b'\\xff'.decode()")).isascii()
+
+
+def test_assertions_count_if_python_leaves_them_out(tmp_path):
+    """Under `python -O`, code with assertions or `__debug__` is other code; all other code is the same."""
+    codes = (
+        "def f(x):\n    assert x\n    return x\n",
+        "def f(x):\n    return 1 if __debug__ else 2\n",
+        "def f(x):\n    return x\n",
+    )
+    script = f"import ast; from treadle.fingerprint.syntax import dump; print([dump(ast.parse(code)) for code in {codes!r}])"
+    plain, optimized = (
+        ast.literal_eval(subprocess.check_output([sys.executable, *flags, "-c", script], cwd=tmp_path, text=True))
+        for flags in ([], ["-O"])
+    )
+    assert [one == other for one, other in zip(plain, optimized, strict=True)] == [False, False, True]
