@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import re
+import signal
 import subprocess
 import sys
 
@@ -214,6 +215,21 @@ def test_workers_that_are_started_early(launch, leftovers, tmp_path, method):
     launched = launch([sys.executable, "script.py", method], tmp_path)
     assert launched.wait() == 0, launched.output
     assert "well" in launched.output
+    leftovers.check()
+
+
+KILLED = """
+import os, signal
+from treadle.execution.executors.loky.preload import start_early
+assert start_early([])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_when_it_has_only_a_forkserver(launch, leftovers, tmp_path):
+    """The server, which is started before there is a pool, removes the directory with its socket when it exits."""
+    launched = launch(KILLED, tmp_path)
+    assert launched.wait() == -signal.SIGKILL, launched.output
     leftovers.check()
 
 

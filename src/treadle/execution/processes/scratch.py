@@ -2,12 +2,13 @@
 
 Used by the parent and the workers. Each of these processes holds a shared lock on one file in the directory, so that a
 directory in use can be told from a leftover. The parent removes the directory when it closes the pool. If the parent was killed,
-the last worker removes it. If all processes were killed, the sweep of the next pool does. A lock taken with flock(2) belongs to
-the open file description and is released when its last descriptor is closed.
+the last worker removes it. If all processes were killed, the sweep of the next pool does, or that of a forkserver that exits. A
+lock taken with flock(2) belongs to the open file description and is released when its last descriptor is closed.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import multiprocessing
@@ -40,9 +41,7 @@ class Scratch:
     @classmethod
     def create(cls) -> Scratch:
         """Create a directory that only this user can enter, and remove the leftover directories of killed pools."""
-        base = _temporary_folder()
-        if len(os.fsencode(base)) > _SOCKET_PATH_BYTES - 40:
-            base = "/tmp"  # noqa: S108 - the directory is new, and private
+        base = _base_folder()
         sweep(base)
         while True:
             path = os.path.join(base, f"{_PREFIX}{os.getuid()}-{os.urandom(5).hex()}")
@@ -100,6 +99,23 @@ class Scratch:
         self.unlock()
 
 
+def sweep_at_exit() -> None:
+    """Sweep when this process exits, but not when a child that it forks does: for a forkserver, which may outlive its parent."""
+    process = os.getpid()
+
+    def sweep_here() -> None:
+        if os.getpid() == process:
+            sweep(_base_folder())
+
+    atexit.register(sweep_here)
+
+
+def _base_folder() -> str:
+    """Return the directory in which scratch directories are created."""
+    base = _temporary_folder()
+    return base if len(os.fsencode(base)) <= _SOCKET_PATH_BYTES - 40 else "/tmp"  # noqa: S108 - what is created there is private
+
+
 def _temporary_folder() -> str:
     """Return `tempfile.gettempdir()`, if possible without the import of tempfile, which takes 4 ms of a small run."""
     folder = next(filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))), "/tmp")  # noqa: S108 - as tempfile does
@@ -134,8 +150,8 @@ def adopt_multiprocessing_folder() -> None:
     """Give multiprocessing a scratch directory as its temporary directory, which holds the socket of a forkserver.
 
     The directory that multiprocessing creates itself is never removed if the process is killed; a scratch directory is removed by
-    a later sweep. Does nothing in a child process, which uses the directory of its parent, and nothing if multiprocessing has an
-    existing directory already.
+    a later sweep, such as that of the forkserver when it exits. Does nothing in a child process, which uses the directory of its
+    parent, and nothing if multiprocessing has an existing directory already.
     """
     config: dict[str, Any] = vars(multiprocessing.current_process())["_config"]
     folder = config.get("tempdir")

@@ -251,9 +251,9 @@ def ensure_forkserver() -> None:
 
     _forget_unusable_forkserver()
     open_standard_descriptors()
-    adopt_multiprocessing_folder()
-    multiprocessing_folder()  # a child process would use its parent's
     _ensure_resource_tracker()
+    adopt_multiprocessing_folder()  # late: before the server runs, nobody removes it if this process is killed
+    multiprocessing_folder()  # a child process would use its parent's
     with _STARTING, hidden_main(), default_start_method_unchanged(), own_descriptors():
         # Signals must not be blocked: the forkserver and all processes that it starts for other code would keep them blocked.
         forkserver.ensure_running()
