@@ -297,6 +297,6 @@ def mark_module(name: str, mark_global: Callable[[str, str, Any, Facts], None], 
         facts: receives the references.
     """
     facts.edges.add(("module", name))
-    for variable, value in vars(sys.modules.get(name, _NO_MODULE)).items():
+    for variable, value in list(vars(sys.modules.get(name, _NO_MODULE)).items()):  # another thread may be importing it
         if type(value) in _DATA and not variable.startswith("__"):
             mark_global(name, variable, value, facts)

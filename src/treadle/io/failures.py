@@ -7,12 +7,12 @@ cause, and has the original as its cause. State: none. Neighbours: `catalog` cal
 from __future__ import annotations
 
 import errno
-import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset, describe_dataset
+from treadle.io.loaded import loaded_module
 from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _probable_cause(action: str, exc: Exception) -> str:
         )
     if isinstance(exc, OSError) and exc.errno is not None and exc.errno in _SHORTAGES:
         return _SHORTAGES[exc.errno]
-    json = sys.modules.get("json")  # not imported for this: an error of it can exist only if it is imported already
+    json = loaded_module("json")  # not imported for this: an error of it can exist only if it is imported already
     if json is not None and isinstance(exc, json.JSONDecodeError):
         return "The file is not valid JSON, or is truncated."
     for kind, actions, cause in _CAUSES:

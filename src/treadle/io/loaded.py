@@ -13,7 +13,7 @@ def loaded_module(name: str) -> Any | None:
     can exist yet, so the module counts as not imported.
 
     Args:
-        name: name of a top-level module.
+        name: the module's name.
 
     Returns:
         The module; None if it has not been imported completely.

@@ -67,4 +67,4 @@ def import_quietly() -> Any:
                 del os.environ[_LOGGING_VARIABLE]
             else:
                 os.environ[_LOGGING_VARIABLE] = before
-    return sys.modules["kedro.framework.project"]
+    return import_module("kedro.framework.project")  # waits for another thread that has begun to import it

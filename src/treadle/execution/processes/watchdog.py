@@ -20,7 +20,9 @@ import sys
 import weakref
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from treadle.io.loaded import loaded_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +78,7 @@ class Watchdog:
         if not os.path.exists(_SHELL):
             _logger.debug("The watchdog needs %s, which does not exist, so only the workers watch this process.", _SHELL)
             return
-        spawn: Any = sys.modules.get("multiprocessing.spawn")  # `set_executable` has imported it
+        spawn = loaded_module("multiprocessing.spawn")  # `set_executable` has imported it
         python = [os.fsdecode(sys.executable if spawn is None else spawn.get_executable()), "-I", "-S", "-c", _END]
         arguments = [os.path.dirname(__file__), self._scratch]
         # In a new session, so that a signal that kills the parent's process group does not kill the watchdog.

@@ -105,7 +105,7 @@ def _imported_class(name: str) -> Any:
 def _close_paths(module_name: str, class_name: str) -> tuple[str, ...]:
     """Return the dotted path of the class in a module whose name is most similar; empty if the module is not imported."""
     module = sys.modules.get(module_name)
-    names = [name for name, kind in vars(module).items() if isinstance(kind, type)] if module is not None else []
+    names = [name for name, kind in list(vars(module).items()) if isinstance(kind, type)] if module is not None else []
     return tuple(f"{module_name}.{name}" for name in close_names(class_name, names, most=1))
 
 

@@ -12,6 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from treadle.io.loaded import loaded_module
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -91,7 +93,7 @@ def _finders_find(module: ModuleType, name: str, origin: str | None) -> bool:
 
 
 def _travels_by_value(name: str) -> bool:
-    cloudpickle = sys.modules.get("cloudpickle")  # if it is not imported, no module is registered
+    cloudpickle = loaded_module("cloudpickle")  # if it is not imported, no module is registered
     if cloudpickle is None:
         return False
     registered = cloudpickle.list_registry_pickle_by_value()
