@@ -53,14 +53,17 @@ class Cluster:
         self.start(f"worker-{name}", *options, "--name", name, *words)
 
     def start_workers(self, client, count):
-        """Start workers without nannies, or have some retire, until there are `count`."""
+        """Start workers without nannies, or have some retire, until there are `count` that run tasks.
+
+        dask ends the retirement of a worker if no other one runs tasks yet.
+        """
         addresses = list(client.sync(client.scheduler.identity)["workers"])
         for _ in range(count - len(addresses)):
             self.start_worker(uuid.uuid4().hex[:8], "--no-nanny")
         if addresses[count:]:
             client.retire_workers(addresses[count:])
         end = time.monotonic() + 60
-        while len(client.sync(client.scheduler.identity)["workers"]) != count:
+        while [each["status"] for each in client.sync(client.scheduler.identity)["workers"].values()] != ["running"] * count:
             assert time.monotonic() < end
             time.sleep(0.02)
 

@@ -104,47 +104,85 @@ def test_a_worker_that_joins_during_a_run_is_used(changing_cluster, nodes_for_tw
     assert len(set(result.values())) == 2
 
 
-def test_a_worker_that_retires_loses_nothing(changing_cluster, tmp_path):
-    """It stays until its values were used; the node that made them does not run again."""
-    folder = str(tmp_path)
-    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
-        changing_cluster.start_workers(client, 2)
-        threads = []
+class Locked:
+    """A number that cannot be pickled."""
 
-        def make():
-            with Path(folder, "made").open("a") as made:
-                made.write("made\n")
-            return np.full(300_000, 1.0)
+    def __init__(self, number):
+        self._number, self._lock = number, threading.Lock()
+
+    def sum(self):
+        return self._number
+
+
+class Retirement:
+    """A pipeline of three nodes: the worker of the first is to retire while the second runs."""
+
+    def __init__(self, cluster, client, folder, make):
+        self._cluster, self._client, self._folder = cluster, client, folder
+        self._threads = []
+
+        def note(name):
+            with Path(folder, "ran").open("a") as ran:
+                ran.write(f"{name} ")
+
+        def make_value():
+            note("make")
+            return make()
 
         def wait_for_retirement():
-            end = time.monotonic() + 60
-            while not Path(folder, "retiring").exists():
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            return 1
+            note("wait")
+            wait_for(Path(folder, "retiring").exists)
+            return True
 
-        def report_retirement():
-            wait_for(lambda: "closing_gracefully" in {each["status"] for each in statuses(client)})
-            (tmp_path / "retiring").touch()
+        def use(value, _retiring):
+            note("use")
+            return float(value.sum())
 
-        def retire(event):
-            if isinstance(event, NodeFinished) and event.node == "make" and not threads:
-                address = f"tcp://{event.worker.partition('@')[2]}"
-                threads.append(threading.Thread(target=client.retire_workers, args=([address],)))
-                threads.append(threading.Thread(target=report_retirement))
-                for thread in threads:
-                    thread.start()
+        self.pipeline = Pipeline(
+            [
+                node(make_value, None, "large", name="make"),
+                node(wait_for_retirement, None, "retiring", name="wait"),
+                node(use, ["large", "retiring"], "sum", name="use"),
+            ]
+        )
 
-        nodes = [
-            node(make, None, "large", name="make"),
-            node(wait_for_retirement, None, "retiring", name="wait"),
-            node(lambda large, _: float(large.sum()), ["large", "retiring"], "sum", name="use"),
-        ]
-        assert dict(runner.run(Pipeline(nodes), Catalog(), observers=[retire])) == {"sum": 300_000.0}
-        for thread in threads:
+    def observe(self, event):
+        """Have the worker of the first node retire."""
+        if isinstance(event, NodeFinished) and event.node == "make" and not self._threads:
+            address = f"tcp://{event.worker.partition('@')[2]}"
+            self._threads = [threading.Thread(target=self._retire, args=(address,)), threading.Thread(target=self._report)]
+            for thread in self._threads:
+                thread.start()
+
+    def _retire(self, address):
+        self._cluster.start_workers(self._client, 2)  # the other one has to take the results of dask tasks
+        self._client.retire_workers([address])
+
+    def _report(self):
+        wait_for(lambda: "closing_gracefully" in {each["status"] for each in statuses(self._client)})
+        Path(self._folder, "retiring").touch()
+
+    def nodes_that_ran(self):
+        """Wait until the worker has gone; return the names of the nodes, once for each time one ran."""
+        for thread in self._threads:
             thread.join(DEADLINE)
-        wait_for(lambda: len(statuses(client)) == 1)
-    assert (tmp_path / "made").read_text() == "made\n"
+        wait_for(lambda: len(statuses(self._client)) == 1)
+        return Path(self._folder, "ran").read_text().split()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("make", [lambda: np.full(300_000, 1.0), lambda: Locked(300_000)], ids=["array", "unpicklable"])
+def test_a_worker_that_retires_loses_nothing(changing_cluster, tmp_path, make, count):
+    """It stays until its values were used, also those that cannot leave it; each node runs once.
+
+    A lone worker has the last two nodes as one job when it is to retire, and the value between them never leaves that job.
+    """
+    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
+        changing_cluster.start_workers(client, count)
+        retirement = Retirement(changing_cluster, client, str(tmp_path), make)
+        result = runner.run(retirement.pipeline, Catalog(), observers=[retirement.observe])
+        assert dict(result) == {"sum": 300_000.0}
+        assert sorted(retirement.nodes_that_ran()) == ["make", "use", "wait"]
 
 
 class Picky:

@@ -118,6 +118,14 @@ class ReadyQueues:
             return MAIN
         return next(iter(self._values.pinned_inputs(node).values()), None)
 
+    def required_queue(self, worker: int) -> PriorityQueue | None:
+        """Return the queue of the ready nodes that only this worker can run, None if there are none."""
+        queue = self._ready.get(worker)
+        if queue is None:
+            return None
+        self._drop_stale_heads(queue, worker)
+        return queue or None
+
     def may_run(self, worker: int, required: int | None) -> bool:
         """Return whether a worker may run a node with this required worker."""
         return required == worker or (required is None and (worker != MAIN or not self._separate_main))

@@ -204,13 +204,17 @@ class Scheduler(SchedulerMoves):
         self._workers.add(worker)
 
     def leave_worker(self, worker: int, *, is_leaving: bool) -> None:
-        """A worker will be shut down soon, so it gets no more jobs; or it stays after all. Its values can still be used.
+        """A worker will be shut down soon; or it stays after all.
+
+        It gets no jobs but those that use a value that cannot leave it: it stays until its values were used.
 
         Args:
             worker: the worker.
             is_leaving: False if it stays.
         """
         self._workers.set_leaving(worker, is_leaving=is_leaving)
+        if is_leaving and self._pending:
+            self._return_pending(lambda job, _missing: job.worker == worker)
 
     def lose_worker(self, worker: int, culprit: int | None) -> None:
         """A worker is lost: its nodes can run elsewhere, except the culprit, which stays assigned until `fail` or `retry`.
@@ -318,8 +322,8 @@ class Scheduler(SchedulerMoves):
         scarce = resources.candidates(len(room), queues.is_current) if resources is not None and resources.are_awaited else []
         while room:
             _jobs, order, worker, state = room[0]
-            best = queues.best_queue(worker)
-            chosen = next((each for each in scarce if queues.may_run(worker, each.required)), None) if scarce else None
+            best = queues.required_queue(worker) if state.leaving else queues.best_queue(worker)
+            chosen = next((each for each in scarce if self._may_take(worker, state, each.required)), None) if scarce else None
             if (
                 chosen is not None
                 and resources is not None
@@ -348,6 +352,10 @@ class Scheduler(SchedulerMoves):
         for left in scarce:
             queues.put(left.entry[1])
 
+    def _may_take(self, worker: int, state: WorkerState, required: int | None) -> bool:
+        """Return whether a worker may get a node with this required worker now."""
+        return required == worker or (not state.leaving and self._queues.may_run(worker, required))
+
     def _assign_independent(self, queue: PriorityQueue, room: list[tuple[int, int, int, WorkerState]], depth: int) -> bool:
         """Assign the most urgent nodes of a queue in rounds, up to the first that needs a job of its own.
 
@@ -365,7 +373,7 @@ class Scheduler(SchedulerMoves):
         head = queue.head()
         if head is None or self._needs_own_job(head[1]):
             return False
-        room[:] = sorted([each for each in room if self._queues.may_run(each[2], None)])
+        room[:] = sorted([each for each in room if self._may_take(each[2], each[3], None)])
         nodes = self._take_independent(queue, sum([depth - jobs for jobs, _order, _worker, _state in room]))
         shares = _deal(nodes, room, depth)
         self._start_attempts(nodes)
@@ -413,7 +421,7 @@ class Scheduler(SchedulerMoves):
             self._workers.hold((first,), state)
             self._instructions.append(new_record(RunJob, (worker, (first,), (), (), (), False)))
             return
-        shares = self._fuse and len(children) == 1 and first not in self._single_node_jobs
+        shares = self._fuse and len(children) == 1 and first not in self._single_node_jobs and not state.leaving
         nodes: Sequence[int] = self._chain_from(first, worker) if shares else (first,)
         self._start_attempts(nodes)
         self._workers.hold(nodes, state)

@@ -39,7 +39,7 @@ class WorkerState:
         self.nodes: dict[int, None] = {}  # assigned and not yet reported, in order
         self.jobs = 0
         self.slow = False  # it is running a long node: no job is queued behind that node
-        self.leaving = False  # it gets no more jobs
+        self.leaving = False  # it gets no jobs but those that no other worker can run
 
 
 class Workers:
@@ -87,7 +87,7 @@ class Workers:
         self.states[worker] = self._changed[worker] = WorkerState(self._added)
 
     def set_leaving(self, worker: int, *, is_leaving: bool) -> None:
-        """Note whether a worker will be shut down soon, so that it gets no more jobs."""
+        """Note whether a worker will be shut down soon, so that it gets no jobs but those that no other worker can run."""
         if (state := self.states.get(worker)) is not None:
             state.leaving = is_leaving
             self._changed[worker] = state
@@ -99,7 +99,7 @@ class Workers:
         room = [
             (state.jobs, state.order, worker, state)
             for worker, state in self._changed.items()
-            if state.jobs < (1 if state.slow else depth) and not state.leaving
+            if state.jobs < (1 if state.slow else depth)
         ]
         if len(room) < len(self._changed):
             self._changed = {worker: state for _jobs, _order, worker, state in room}

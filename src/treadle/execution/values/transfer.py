@@ -332,6 +332,9 @@ class LocalValues:
     def __contains__(self, dataset: int) -> bool:
         return dataset in self._values
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     def clear(self) -> None:
         """Remove all values."""
         self._values.clear()

@@ -230,6 +230,30 @@ def test_a_worker_that_leaves_gets_no_more_jobs(schedule):
     assert jobs(scheduler)[0][0] == 2
 
 
+def test_a_worker_that_leaves_runs_what_no_other_worker_can(schedule):
+    """The value between two nodes of its job cannot leave it, so it gets the second one alone; the rest runs elsewhere."""
+    scheduler = schedule(CHAIN, workers=1)
+    assert jobs(scheduler) == [(1, (0, 1, 2))]
+    scheduler.add_worker(2)
+    scheduler.leave_worker(1, is_leaving=True)
+    scheduler.finish(0, 1)
+    scheduler.return_nodes([1, 2], 1)
+    assert jobs(scheduler) == [(1, (1,))]
+    scheduler.finish(1, 1)
+    assert jobs(scheduler) == [(2, (2,))]
+
+
+def test_a_worker_that_leaves_does_not_get_the_jobs_that_wait_for_a_value(schedule):
+    """They run elsewhere, when the value has arrived."""
+    scheduler = schedule([("r", "a"), ("r", "b")], workers=1, depth=1)
+    scheduler.assign()
+    (load,) = drain(scheduler, load=False)
+    scheduler.add_worker(2)
+    scheduler.leave_worker(1, is_leaving=True)
+    scheduler.value_arrived(load.dataset, SHARED)
+    assert jobs(scheduler) == [(2, (0,))]
+
+
 def test_a_chain_is_one_job(schedule):
     """A node shares a job with its only child, and the value between them is local."""
     scheduler = schedule(CHAIN)
@@ -877,7 +901,7 @@ def pipelines(draw):
 class Simulation:
     """A small executor with a queue for each worker, values in several places, and seeded random faults."""
 
-    def __init__(self, pipeline, *, seed, workers, processes, faults, policies=(), unloadable=0.0, **options):
+    def __init__(self, pipeline, *, seed, workers, processes, faults, leaves=0, policies=(), unloadable=0.0, **options):
         wiring, persisted, unpicklable, main_only, resident = pipeline
         self.plan = make_plan(wiring, persisted=persisted, main_only=main_only, policies=policies)
         self.scheduler = Scheduler(self.plan, separate_main=processes, **options)
@@ -885,6 +909,9 @@ class Simulation:
         self.unloadable = unloadable  # how many loads from the catalog fail
         self.processes = processes
         self.faults = faults
+        self.leaves = leaves if processes else 0  # how often a worker begins to retire
+        self.departures = Random(seed)
+        self.leaving: set[int] = set()
         self.unpicklable = {
             index for index, dataset in enumerate(self.plan.datasets) if processes and dataset.name in unpicklable
         } - set(self.plan.results)
@@ -917,8 +944,14 @@ class Simulation:
                 self.answer(*self.transfers.pop(self.random.randrange(len(self.transfers))))
             elif self.asleep and (not busy or self.random.random() < 0.2):
                 scheduler.wake(self.asleep.pop(0))
+            elif not busy and self.leaving:
+                ready = [node for node in range(len(self.plan.nodes)) if scheduler.state(node) is READY]
+                assert self.leaving.isdisjoint(map(scheduler._queues.required_worker, ready)), "only that worker can run it"
+                scheduler.leave_worker(self.leaving.pop(), is_leaving=False)
             else:
                 assert busy, "nothing runs and the run is not over"
+                if self.leaves and self.departures.random() < 0.3:
+                    self.leave(self.departures.choice(busy))
                 self.step(self.random.choice(busy))
             self.carry_out()
             validate(scheduler)
@@ -986,6 +1019,9 @@ class Simulation:
         for place, node in enumerate(job.nodes):
             for parent in self.plan.nodes[node].parents:
                 assert parent in job.nodes[:place] or self.scheduler.state(parent) is DONE, "a node before its parent"
+        if job.worker in self.leaving:
+            assert self.scheduler._queues.required_worker(job.nodes[0]) == job.worker, "another worker could run it"
+            assert len(job.nodes) == 1
         assert set(job.inputs) <= self.store, "a value is sent that the store does not have"
         if job.worker != MAIN:
             for dataset in job.inputs:
@@ -1037,6 +1073,7 @@ class Simulation:
         assert self.queues[cancel.worker], "nothing can be cancelled there"
 
     def restart(self, restart):
+        self.leaving.discard(restart.worker)
         self.scheduler.add_worker(restart.worker)
 
     # --- events ---
@@ -1060,7 +1097,18 @@ class Simulation:
         while queue and not queue[0][1]:
             self.private[worker].discard(queue.pop(0)[0])
 
+    def leave(self, worker):
+        """Have a worker retire: it returns what it has not started, also the rest of a chain."""
+        if worker != MAIN and worker not in self.leaving:
+            self.leaves -= 1
+            self.leaving.add(worker)
+            self.scheduler.leave_worker(worker, is_leaving=True)
+            self.return_nodes(worker)
+            self.drop_at_head(worker)
+
     def step(self, worker):
+        if not self.queues[worker]:
+            return  # it has just returned its nodes
         fault = self.random.random() if self.faults and self.random.random() < 0.25 else 1.0
         if fault < 0.3 and worker != MAIN and self.processes:
             self.lose(worker, culprit=fault < 0.15)
@@ -1173,6 +1221,20 @@ def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
     assert simulation.runs == [1] * len(simulation.plan.nodes)
     assert simulation.store == {index for index in simulation.plan.results if simulation.plan.datasets[index].in_memory}
     assert not any(simulation.private.values())
+
+
+@QUIET
+@given(leaves=st.integers(1, 3), **RUNS)
+def test_workers_that_retire_lose_nothing(pipeline, seed, workers, processes, depth, fuse, leaves):
+    """Each node runs once, where its inputs are, whichever workers retire or stay after all."""
+    simulation = Simulation(
+        pipeline, seed=seed, workers=workers, processes=processes, faults=0, leaves=leaves, depth=depth, fuse=fuse
+    ).run()
+    assert all(runs == 1 for node, runs in enumerate(simulation.runs) if simulation.scheduler.state(node) is DONE)
+    assert all(simulation.scheduler.state(node) in (DONE, FAILED, SKIPPED) for node in range(len(simulation.runs)))
+    assert bool(simulation.unpicklable | simulation.stuck) >= (
+        FAILED in map(simulation.scheduler.state, range(len(simulation.runs)))
+    )
 
 
 @QUIET

@@ -151,17 +151,15 @@ class Host:
     async def get_data(self, comm: Any, keys: Collection[Any], **options: Any) -> Any:
         """Send results of tasks to another worker, as dask does, except that of a set-up task while its pool needs this worker.
 
-        A worker that retires stays until other workers have copies of all results that it has.
+        A worker that retires stays until other workers have copies of all results that it has. They may ask for them before it
+        has been told that it retires.
 
         Args:
             comm: the connection.
             keys: the tasks.
             options: what dask's own handler takes.
         """
-        from distributed.core import Status
-
-        retires = self._worker.status == Status.closing_gracefully
-        if retires and any(hosted.task in keys and not hosted.is_drained for hosted in self.pools.values()):
+        if any(hosted.task in keys and not hosted.is_drained for hosted in self.pools.values()):
             return {"status": "busy"}  # the other worker asks again
         return await self._worker.get_data(comm, keys=keys, **options)
 

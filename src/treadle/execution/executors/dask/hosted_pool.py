@@ -47,8 +47,8 @@ _MONITOR_SECONDS = 0.01
 """How long a node may run before the jobs that are queued behind it are returned."""
 _STOP_SECONDS, _STOP_CHECK_SECONDS = 0.1, 0.005
 """How long a node may still run when the driver stops the pool, and how often that is checked."""
-_PAUSED_SECONDS = 1.0
-"""How long jobs wait for dask to start a task in a worker that it has paused."""
+_NO_TASK_SECONDS = 1.0
+"""How long jobs wait for dask to start a task in a worker that is paused or retires."""
 
 
 class HostedPool:
@@ -80,11 +80,11 @@ class HostedPool:
         self.blackboard = make_blackboard(f"{pool}-{number}")
         self._monitored: Started | None = None  # the node that ran when the monitor last checked
         self._is_monitoring = False
-        self._paused_since: float | None = None
+        self._no_task_since: float | None = None
 
     @property
     def is_drained(self) -> bool:
-        """True if no job is here, and no value that other workers may read."""
+        """True if no job is here, and no value that a node may use."""
         runs = [slot.run for slot in self._runs.values() if slot.run is not None]
         return self.job_runner.thread is None and not len(self._jobs) and not any(run.has_values for run in runs)
 
@@ -200,29 +200,27 @@ class HostedPool:
 
     def _return(self, jobs: list[Job]) -> None:
         for job in jobs:
+            if (slot := self._runs.get(job.run)) is not None:
+                slot.add_inputs(job.inputs)  # the driver does not send them again
             self._outbox.send(JobsReturned(job.run, job.nodes))
 
     def _monitor(self) -> None:
         """Check the jobs that wait, as long as there are any: return those that are queued behind a long node."""
         current = self.job_runner.current
         if current is not None and current is self._monitored:
-            jobs = self._jobs.take_all()
-            for job in jobs:
-                if (slot := self._runs.get(job.run)) is not None:
-                    slot.add_inputs(job.inputs)  # the driver does not send them again
-            self._return(jobs)
+            self._return(self._jobs.take_all())
         self._monitored = current
-        self._help_if_paused()
+        self._help_if_no_task_starts()
         self._is_monitoring = len(self._jobs) > 0
         if self._is_monitoring:
             self._loop.call_later(_MONITOR_SECONDS, self._monitor)
 
-    def _help_if_paused(self) -> None:
-        """Run the jobs without a dask task, if dask has paused this worker and starts none."""
-        if not self.job_runner.is_paused or self.job_runner.thread is not None:
-            self._paused_since = None
-        elif self._paused_since is None:
-            self._paused_since = time.monotonic()
-        elif time.monotonic() - self._paused_since > _PAUSED_SECONDS:
-            self._paused_since = None
-            self._worker.executors["default"].submit(self.job_runner.run_while_paused)
+    def _help_if_no_task_starts(self) -> None:
+        """Run the jobs without a dask task, if dask starts none because this worker is paused or retires."""
+        if not self.job_runner.starts_no_task or self.job_runner.thread is not None:
+            self._no_task_since = None
+        elif self._no_task_since is None:
+            self._no_task_since = time.monotonic()
+        elif time.monotonic() - self._no_task_since > _NO_TASK_SECONDS:
+            self._no_task_since = None
+            self._worker.executors["default"].submit(self.job_runner.run_without_task)

@@ -123,8 +123,8 @@ class HostedRun:
 
     @property
     def has_values(self) -> bool:
-        """Whether there are values here that other workers may read."""
-        return bool(self._offered)
+        """Whether there are values here that other workers may read, or that only this worker can use."""
+        return bool(self._offered) or len(self._values) > 0
 
     # --- values that come in ---------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from treadle.execution.executors.in_process import job_steps
 from treadle.execution.protocol.messages import Failed, Finished, Hello, Started
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import BetweenRuns, OpenRun
+from treadle.forks import fork_safe
 from treadle.project.current import configure_count
 
 if TYPE_CHECKING:
@@ -93,37 +94,45 @@ class JobRunner:
         self._facts: WorkerFacts | None = None
         self._between = BetweenRuns(system_settings=False)
         self._last_cancel_check = 0.0
+        self._active = fork_safe(threading.Lock())  # a dask task may start while jobs run without one
 
     @property
     def is_paused(self) -> bool:
         """Whether dask starts no task in this worker, because its process uses too much memory."""
         return bool(self._worker.status.name == "paused")
 
+    @property
+    def starts_no_task(self) -> bool:
+        """Whether dask starts no task in this worker, because it is paused or retires."""
+        return self.is_paused or self._worker.status.name == "closing_gracefully"
+
     def run(self, sequence: int) -> None:
         """Set this process up if that was not done; run the jobs that have arrived, and those that arrive meanwhile.
 
         Args:
-            sequence: sequence number of the job that the task was submitted for.
+            sequence: sequence number of the job that the task was submitted for; 0 for the task that sets this process up. That
+                one runs no job: its result keeps the worker if it is to retire, and exists only when the task has ended.
         """
-        self._activate(lambda: self._run_jobs(sequence))
+        self._activate((lambda: self._run_jobs(sequence)) if sequence else (lambda: None))
         self._outbox.send(TaskEnded(self._jobs.done_sequence()))  # not after an error: the driver finds that in the dask task
 
-    def run_while_paused(self) -> None:
-        """Run the jobs that wait, without a dask task."""
-        if self.is_paused:
-            self._activate(self._run_paused_jobs)
+    def run_without_task(self) -> None:
+        """Run the jobs that wait, if dask starts no task for them."""
+        if self.starts_no_task:
+            self._activate(self._run_jobs_without_task)
 
-    def _run_paused_jobs(self) -> None:
-        _logger.warning(
-            "dask has paused %s, because its process uses more than the part of its memory limit that the setting "
-            "distributed.worker.memory.pause allows. Nodes run there in spite of it, because only they release the values that "
-            "fill the memory. Use workers with more memory, more workers, or catalog entries for large values.",
-            self._project.label,
-        )
+    def _run_jobs_without_task(self) -> None:
+        if self.is_paused:
+            _logger.warning(
+                "dask has paused %s, because its process uses more than the part of its memory limit that the setting "
+                "distributed.worker.memory.pause allows. Nodes run there in spite of it, because only they release the values "
+                "that fill the memory. Use workers with more memory, more workers, or catalog entries for large values.",
+                self._project.label,
+            )
         self._run_jobs(0)
 
     def _activate(self, run_jobs: Callable[[], None]) -> None:
-        with self._project.active(self._outbox.send, lambda: self.running):
+        with self._active, self._project.active(self._outbox.send, lambda: self.running):
             self.thread = threading.get_ident()
             try:
                 if self._facts is not None or self._set_up():

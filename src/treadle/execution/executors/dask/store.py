@@ -49,9 +49,9 @@ class ClusterStore(InlineStore):
         return True
 
     def workers_with_values(self) -> set[int]:
-        """Return the workers that have values."""
+        """Return the workers that have values, also such as cannot leave them."""
         with self._lock:
-            return {handle.worker for handle in self._handles.values() if isinstance(handle, ClusterValue)}
+            return {handle.worker for handle in self._handles.values() if handle.worker is not None}
 
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process."""
