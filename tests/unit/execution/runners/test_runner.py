@@ -157,7 +157,8 @@ def test_a_nested_run_on_the_same_runner_is_an_error(make):
 
 def test_a_nested_run_in_an_observer_is_an_error(tmp_path, caplog):
     """Observers that another thread calls are part of the run too: a nested run fails with the reason."""
-    os.mkfifo(tmp_path / "gate")
+    for name in ("begun", "gate"):
+        os.mkfifo(tmp_path / name)
     inner, seen = Pipeline([node(len, "x", "y")]), []
 
     def ask(event):
@@ -166,9 +167,16 @@ def test_a_nested_run_in_an_observer_is_an_error(tmp_path, caplog):
                 seen.append(threading.current_thread() is threading.main_thread())
                 runner.run(inner, Catalog({"x": "abc"}))
 
+    def here(_x):
+        (tmp_path / "begun").write_text("")
+        return (tmp_path / "gate").read_text()
+
+    def elsewhere(_x):  # ends when the node here has begun: before that, this thread would call the observer
+        return (tmp_path / "begun").read_text()
+
     nodes = [
-        node(lambda _x: (tmp_path / "gate").read_text(), "x", "z", name="here", policy=NodePolicy(run_in="main")),
-        node(len, "x", "y", name="elsewhere"),
+        node(here, "x", "z", name="here", policy=NodePolicy(run_in="main")),
+        node(elsewhere, "x", "y", name="elsewhere"),
     ]
     with ParallelRunner(max_workers=1, start_method="fork") as runner:
         runner.run(Pipeline(nodes), Catalog({"x": "abc"}), observers=[ask])
