@@ -93,8 +93,10 @@ def _all_spellings() -> tuple[str, ...]:
     spelled = registry.spelled
     if spelled[0] != values:
         before = registry.spellings
-        registry.spellings = {text: before.get(text) or tuple(_spellings(text)) for text in values}
-        found = dict.fromkeys([each for spellings in registry.spellings.values() for each in spellings])
+        spellings = {text: before.get(text) or tuple(_spellings(text)) for text in values}
+        found = dict.fromkeys([each for of_text in spellings.values() for each in of_text])
+        # Another thread may do the same for more values: what this one stores must agree with what it has computed.
+        registry.spellings = spellings
         spelled = registry.spelled = (values, tuple(found))
     return spelled[1]
 
