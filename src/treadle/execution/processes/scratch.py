@@ -105,7 +105,8 @@ def sweep_at_exit() -> None:
 
     def sweep_here() -> None:
         if os.getpid() == process:
-            sweep(_base_folder())
+            with suppress(OSError):  # no directory for temporary files can be used any more
+                sweep(_base_folder())
 
     atexit.register(sweep_here)
 
