@@ -126,7 +126,7 @@ class SchedulerMoves(SchedulerView):
             node = frontier.pop()
             if self._states[node] in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
                 self._skip(node)
-                self._values.inputs_used(self._inputs[node])
+                self._values.inputs_unused(self._inputs[node])
                 frontier += self._children[node]
 
     def _skip(self, node: int) -> None:

@@ -96,12 +96,12 @@ class ReadyQueues:
             self._resources.clear()
 
     def lose_worker(self, worker: int) -> None:
-        """Move the nodes whose inputs were mostly in a lost worker to the common queue."""
-        queue, common = self._preferred.pop(worker, None), self._ready[None]
-        while queue:
-            entry = queue.pop()
-            if self._states[entry[1]] is NodeState.READY:
-                common.push(entry)
+        """Move the nodes whose inputs were, all or mostly, in a lost worker to the queues that they belong to now."""
+        for queue in (self._preferred.pop(worker, None), self._ready.pop(worker, None)):
+            while queue:
+                node = queue.pop()[1]
+                if self._states[node] is NodeState.READY:
+                    self.put(node)
 
     def pop_unplaceable(self) -> int | None:
         """Remove and return a ready node that no worker can run, None if there is none."""
@@ -121,10 +121,13 @@ class ReadyQueues:
     def required_queue(self, worker: int) -> PriorityQueue | None:
         """Return the queue of the ready nodes that only this worker can run, None if there are none."""
         queue = self._ready.get(worker)
-        if queue is None:
-            return None
-        self._drop_stale_heads(queue, worker)
-        return queue or None
+        while queue is not None and (head := queue.head()) is not None:
+            if self.is_current(head[1], worker):
+                return queue
+            queue.pop()
+            if self._states[head[1]] is NodeState.READY:
+                self.put(head[1])
+        return None
 
     def may_run(self, worker: int, required: int | None) -> bool:
         """Return whether a worker may run a node with this required worker."""

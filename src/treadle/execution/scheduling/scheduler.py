@@ -173,7 +173,7 @@ class Scheduler(SchedulerMoves):
         if self._policies.stops_the_run(node):
             self.stop()
             return
-        self._values.inputs_used(self._inputs[node])
+        self._values.inputs_unused(self._inputs[node])
         self._skip_with_descendants(self._children[node])
 
     def return_nodes(self, nodes: Iterable[int], worker: int) -> None:

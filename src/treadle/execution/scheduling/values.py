@@ -286,8 +286,13 @@ class Values:
             self._unmade -= needed
             self.lost += sorted(needed)
 
+    def inputs_unused(self, inputs: Sequence[int]) -> None:
+        """Note that a consumer of these datasets failed or was skipped. Its job may not have taken those that stay within it."""
+        self._local.difference_update(inputs)
+        self.inputs_used(inputs)
+
     def inputs_used(self, inputs: Sequence[int]) -> None:
-        """Note that a consumer of these datasets finished, failed or was skipped."""
+        """Note that a consumer of these datasets finished."""
         if self._used_up:
             self._used_up.difference_update(inputs)
         uses = self.uses
@@ -389,6 +394,8 @@ class Values:
             self._move(dataset, ValueState.RELEASED)
             self._release_inputs(self._plan.datasets[dataset].producer)
             return
+        if self.of[dataset] is ValueState.ABSENT and dataset not in self._copies:
+            return  # all consumers were skipped; if a node makes it after that, it is released then
         holders: Collection[int] = self._copies.pop(dataset, ()) if self._copies else ()
         worker = self.pins.pop(dataset, None)
         if worker is None and dataset in self.homes:

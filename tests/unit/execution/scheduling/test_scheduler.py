@@ -591,16 +591,54 @@ def test_a_job_returned_after_a_stop_is_skipped(schedule):
 
 
 def test_continue_skips_descendants_only(schedule):
-    """Under CONTINUE, only descendants of the failed node are skipped, and its inputs are released."""
+    """Under CONTINUE, only descendants of the failed node are skipped; what was never made is not released."""
     scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("r", "d")], fuse=False, workers=2, policy=FailurePolicy.CONTINUE)
     assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
     scheduler.fail(0, 1)
     taken = drain(scheduler)
-    assert sorted(each.dataset for each in taken if isinstance(each, ReleaseValue)) == [0, 2]
+    assert not any(isinstance(each, ReleaseValue) for each in taken)
     assert sorted(each.node for each in taken if isinstance(each, SkipNode)) == [1, 2]
     scheduler.finish(3, 2)
     assert released(scheduler) == [1]
     assert scheduler.is_finished()
+
+
+def test_a_value_whose_consumer_was_skipped_is_released_once(schedule):
+    """When it is made: its consumer was skipped before, because its other input could not be made."""
+    scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2, policy=FailurePolicy.CONTINUE)
+    assert len(jobs(scheduler)) == 2
+    scheduler.fail(0, 1)
+    assert released(scheduler) == []
+    scheduler.finish(1, 2)
+    assert released(scheduler) == [1]
+
+
+def test_a_value_within_a_job_is_released_in_its_worker_if_its_consumer_failed(schedule):
+    """The consumer may have failed before it took the value, which nothing else would remove there before the end of the run."""
+    scheduler = schedule([("", "a"), ("a", "b")], policy=FailurePolicy.CONTINUE)
+    assert jobs(scheduler) == [(1, (0, 1))]
+    scheduler.finish(0, 1)
+    scheduler.fail(1, 1)
+    assert [each for each in drain(scheduler) if isinstance(each, ReleaseValue)] == [ReleaseValue(0, (1,), is_local=False)]
+
+
+def test_a_worker_that_leaves_does_not_get_what_another_worker_can_run_by_now(schedule):
+    """A node required a worker that was lost since; its value was made again, and can leave the new worker of that number."""
+    scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2, fuse=False)
+    assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
+    pin(scheduler, 0, 1)
+    scheduler.finish(0, 1)
+    scheduler.finish(1, 2)
+    scheduler.leave_worker(1, is_leaving=True)
+    scheduler.leave_worker(2, is_leaving=True)
+    scheduler.lose_worker(1, None)
+    scheduler.add_worker(1)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.leave_worker(1, is_leaving=True)
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == []
+    scheduler.leave_worker(2, is_leaving=False)
+    assert jobs(scheduler) == [(2, (2,))]
 
 
 def test_a_returned_node_keeps_its_attempt_number(schedule):

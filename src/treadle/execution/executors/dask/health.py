@@ -97,7 +97,7 @@ class ClusterHealth:
                     "again. When the scheduler is back, resume the run: `treadle run` shows the command."
                 )
                 raise RunnerError(msg, name="dask")
-        if any(link.ready for link in links):
+        if any(link.ready and (link.is_busy or not link.is_leaving) for link in links):
             return
         if time.monotonic() - self._alone_since > self._worker_timeout:
             msg = (

@@ -6,9 +6,11 @@ other end of a stream.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
+import time
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSpec
 
 _ATTRIBUTE = "_treadle_host"
+_TOLD_SECONDS = 5.0
+"""How long after another worker has asked for its results a worker may learn that it retires."""
+_CHECK_SECONDS = 0.02
+"""How often it is checked whether it has."""
 _IMPORT = uuid.uuid4().hex
 """Differs between processes, but for forked ones."""
 
@@ -151,17 +157,31 @@ class Host:
     async def get_data(self, comm: Any, keys: Collection[Any], **options: Any) -> Any:
         """Send results of tasks to another worker, as dask does, except that of a set-up task while its pool needs this worker.
 
-        A worker that retires stays until other workers have copies of all results that it has. They may ask for them before it
-        has been told that it retires.
+        A worker that retires stays until other workers have copies of all results that it has.
 
         Args:
             comm: the connection.
             keys: the tasks.
             options: what dask's own handler takes.
         """
-        if any(hosted.task in keys and not hosted.is_drained for hosted in self.pools.values()):
+        if await self._is_kept(keys):
             return {"status": "busy"}  # the other worker asks again
         return await self._worker.get_data(comm, keys=keys, **options)
+
+    async def _is_kept(self, keys: Collection[Any]) -> bool:
+        """Return whether this worker retires and a pool still needs it, if the result of that pool's set-up task is asked for."""
+        from distributed.core import Status
+
+        asked_for = [hosted for hosted in self.pools.values() if hosted.task in keys]
+        # The scheduler tells the other worker to ask, and this one that it retires, at the same time.
+        end = time.monotonic() + _TOLD_SECONDS
+        while any(not hosted.is_drained for hosted in asked_for):
+            if self._worker.status == Status.closing_gracefully:
+                return True
+            if time.monotonic() >= end:
+                return False  # the result is wanted for another reason
+            await asyncio.sleep(_CHECK_SECONDS)
+        return False
 
     async def teardown(self, worker: Any) -> None:  # noqa: ARG002 - dask calls it with this argument
         """Tell drivers that the worker is being shut down."""

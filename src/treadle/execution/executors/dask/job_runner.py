@@ -45,7 +45,7 @@ _SHORT_SECONDS = 0.05
 _WAIT_SECONDS = 0.01
 """How long a task waits for more jobs after a short one."""
 _PAUSED_SECONDS = 0.1
-"""How often a task in a worker that dask has paused checks whether it still is."""
+"""How often a thread that waits for jobs in a worker where dask starts no task checks whether that is still so."""
 _CANCEL_CHECK_SECONDS = 0.001
 """The shortest interval between two checks for a Cancel within a job: one check costs more than a tiny node."""
 _ROUNDS = 5
@@ -111,7 +111,7 @@ class JobRunner:
 
         Args:
             sequence: sequence number of the job that the task was submitted for; 0 for the task that sets this process up. That
-                one runs no job: its result keeps the worker if it is to retire, and exists only when the task has ended.
+                one runs no job, because it must end soon: dask keeps a worker that retires until its result has been copied.
         """
         self._activate((lambda: self._run_jobs(sequence)) if sequence else (lambda: None))
         self._outbox.send(TaskEnded(self._jobs.done_sequence()))  # not after an error: the driver finds that in the dask task
@@ -154,14 +154,19 @@ class JobRunner:
             started = time.monotonic()
             self._run_job(job)
             now = time.monotonic()
-            if now >= end and not self.is_paused:
+            if now >= end and not self.starts_no_task:
                 return
             if (job := self._jobs.take()) is None and now - started < _SHORT_SECONDS:
                 self._outbox.flush()
                 job = self._jobs.take(seconds=_WAIT_SECONDS)
-            while job is None and self.is_paused and not self._jobs.is_closed:  # dask would not start another task
+            while job is None and self._expects_jobs() and not self._jobs.is_closed:  # dask would not start another task
                 self._outbox.flush()
                 job = self._jobs.take(seconds=_PAUSED_SECONDS)
+
+    def _expects_jobs(self) -> bool:
+        """Return whether jobs may come for which dask starts no task: a worker that retires gets none if it has no values."""
+        runs = [slot.run for slot in list(self._runs.values())]
+        return self.is_paused or (self.starts_no_task and any(run is not None and run.has_values for run in runs))
 
     def _run_job(self, job: Job) -> None:
         started = time.time()

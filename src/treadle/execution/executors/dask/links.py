@@ -72,8 +72,8 @@ class Links:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further worker would be used."""
-        return self._max_workers is not None and len(self._links) >= self._max_workers
+        """Whether no further worker would be used. One that retires is replaced, since it runs only what no other one can."""
+        return self._max_workers is not None and sum(not link.is_leaving for link in self) >= self._max_workers
 
     def remove(self, link: Link, reason: str | None) -> None:
         """Forget a link whose stream has ended.

@@ -315,7 +315,8 @@ class DaskPool:
         if self._message is None or self._parts is None:
             return []
         link.begin(self._message, self._parts)
-        return [WorkerUp(link.number, hello.pid, hello.configured)]
+        leaving = [WorkerLeaving(link.number)] if link.is_leaving else []
+        return [WorkerUp(link.number, hello.pid, hello.configured), *leaving]
 
     def _leaving(self, link: Link, message: Leaving) -> list[PoolEvent]:
         """Have a worker that retires return its jobs, because dask starts no task there; or use it again."""
