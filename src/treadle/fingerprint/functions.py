@@ -115,13 +115,26 @@ def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
         pending += [inner for inner in each.co_consts if isinstance(inner, CodeType)]
     found.attributes = names
     for name in names:
-        value = variable_of(namespace, name)
-        # `co_names` has global variables and attributes in one list.
-        inner = [(name, other) for other in names if is_module(value) and other in vars(value)]
-        found.chains.update(inner or [(name,)])
-    imported = {each.name for each in found.imports}
-    found.read = {chain for name in imported for chain in [(name,), *[(name, other) for other in names]]}
+        found.chains.update([*_chains_from(name, variable_of(namespace, name), names)] or [(name,)])
+    imported: set[tuple[str, ...]] = {(each.name,) for each in found.imports}
+    imported |= {tuple(each.module.split(".")) for each in found.imports if each.attribute is None}
+    found.read = {chain for path in imported for chain in [path, *[(*path, other) for other in names]]}
     return found
+
+
+def _chains_from(name: str, value: Any, names: set[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the attributes of a module that a code object may mean, and those of the modules among them.
+
+    Args:
+        name: the global variable that has the module.
+        value: its value; if it is no module, there are none.
+        names: the names of the code object, which has global variables and attributes in one list.
+    """
+    for other in names if is_module(value) else ():
+        if other in vars(value):
+            yield (name, other)
+            inner = variable_of(vars(value), other)
+            yield from ((name, other, each) for each in names if is_module(inner) and each in vars(inner))
 
 
 def _imports_of(code: CodeType) -> Iterator[Import]:
@@ -130,6 +143,8 @@ def _imports_of(code: CodeType) -> Iterator[Import]:
 
     before: list[Any] = [None, None]
     for instruction in dis.get_instructions(code):
+        if instruction.opname == "EXTENDED_ARG":
+            continue  # a part of the next instruction, in a function with more than 256 names or constants
         if instruction.opname == "IMPORT_NAME":
             level, attributes = before
             module = "." * (level if isinstance(level, int) else 0) + str(instruction.argval)

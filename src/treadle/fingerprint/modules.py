@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from treadle.fingerprint.sources import SourceFile, Sources
 
 _COMPILED = (".so", ".pyd", ".pyc")
-"""The ends of files without source."""
+"""Suffixes of compiled modules."""
+_NONE = ModuleType("none")
 _LAZY_IMPORT: Any = getattr(types, "LazyImportType", None)  # from Python 3.15 on
 
 
@@ -47,7 +48,7 @@ class Modules:
         self._sources = sources
         self._folders = [os.path.realpath(each) for each in _folders(package)]
         self._files: dict[str, str | None] = {}
-        self._is_archive = any(not os.path.isdir(each) for each in self._folders)  # noqa: PTH112 - paths here are strings
+        self._is_archive = any(_is_in_file(each) for each in self._folders)
 
     @property
     def root(self) -> str:
@@ -146,14 +147,24 @@ class Modules:
                 facts.edges.add(("outside", f"{name}.{each.attribute}" if each.attribute not in {None, "*"} else name))
                 continue
             inner = f"{name}.{each.attribute}"
-            for found in (*_with_parents(name, self._package), *([inner] if self.file(inner) else [])):
+            for found in (*_with_parents(name, self._package), *([inner] if self._is_inner(name, each.attribute) else [])):
                 if (found != module or found in {name, inner}) and (self.file(found) or self._is_archive):
                     facts.edges.add(("module", found))
+
+    def _is_inner(self, package: str, attribute: str | None) -> bool:
+        """Return whether an attribute that is imported from a package is, or may be, a module in it."""
+        if self.file(f"{package}.{attribute}"):
+            return True
+        if not self._is_archive or attribute in {None, "*"}:
+            return False
+        found = vars(sys.modules.get(package, _NONE)).get(attribute, _NONE)
+        return is_module(found)  # also if the package does not have it yet
 
     def package_of(self, module: str) -> str:
         """Return the package that relative imports of a module begin at."""
         path = self.file(module) or ""
-        return module if os.path.basename(path).startswith("__init__.") else module.rpartition(".")[0]  # noqa: PTH119 - a string
+        is_package = os.path.basename(path).startswith("__init__.")  # noqa: PTH119 - a string
+        return module if is_package or "__path__" in vars(sys.modules.get(module, _NONE)) else module.rpartition(".")[0]
 
     def _find(self, module: str) -> str | None:
         if module == "__main__":
@@ -170,6 +181,13 @@ class Modules:
             spec = importlib.util.find_spec(module)
             return spec.origin if spec is not None else None
         return None
+
+
+def _is_in_file(folder: str) -> bool:
+    """Return whether a folder of a package is inside a file, such as a zip archive, as far as one can tell from its path."""
+    while not os.path.exists(folder) and os.path.dirname(folder) != folder:  # noqa: PTH110, PTH120 - a string
+        folder = os.path.dirname(folder)  # noqa: PTH120 - the same
+    return os.path.isfile(folder)  # noqa: PTH113 - the same
 
 
 def _is_empty(module: str) -> bool:

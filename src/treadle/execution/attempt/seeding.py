@@ -8,11 +8,11 @@ and then restores the generators. State: the process's own generators. Runs wher
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from treadle.execution.protocol.seeds import Seeds
+from treadle.io.loaded import loaded_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +33,13 @@ def plan_seeds(plan: Plan, run: int | None) -> Seeds:
 
 def reseed_from_entropy() -> None:
     """Seed the generators that this process may have inherited through a fork with entropy from the operating system."""
-    if (random := _loaded("random")) is not None:
+    if (random := loaded_module("random")) is not None:
         random.seed()
-    if (numpy_random := _loaded("numpy.random")) is not None:
+    if (numpy_random := loaded_module("numpy.random")) is not None:
         numpy_random.seed()
-    if (torch := _loaded("torch")) is not None:
+    if (torch := loaded_module("torch")) is not None:
         torch.seed()
-    if (polars := _loaded("polars")) is not None:
+    if (polars := loaded_module("polars")) is not None:
         polars.set_random_seed(int.from_bytes(os.urandom(8), "big"))
 
 
@@ -67,24 +67,16 @@ def seeded(seed: int, node: str) -> Iterator[None]:
     with ExitStack() as restored:
         restored.callback(random.setstate, random.getstate())
         random.seed(int.from_bytes(digest, "big"))
-        if (numpy_random := _loaded("numpy.random")) is not None:
+        if (numpy_random := loaded_module("numpy.random")) is not None:
             restored.callback(numpy_random.set_state, numpy_random.get_state())
             numpy_random.seed([int.from_bytes(digest[at : at + 4], "big") for at in range(0, len(digest), 4)])
-        if (torch := _loaded("torch")) is not None:
+        if (torch := loaded_module("torch")) is not None:
             restored.callback(torch.set_rng_state, torch.get_rng_state())
             if torch.cuda.is_available() and torch.cuda.is_initialized():
                 restored.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
             torch.manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-        if (polars := _loaded("polars")) is not None:
+        if (polars := loaded_module("polars")) is not None:
             # The state of polars' generator cannot be read, so a random seed replaces it afterwards.
             restored.callback(polars.set_random_seed, random.SystemRandom().getrandbits(64))
             polars.set_random_seed(int.from_bytes(digest[:8], "big"))
         yield
-
-
-def _loaded(name: str) -> Any:
-    """Return an imported module; None if it is not imported, or while another thread is importing it."""
-    module = sys.modules.get(name)
-    if module is None or getattr(module.__spec__, "_initializing", False):
-        return None
-    return module

@@ -38,7 +38,7 @@ def find_own_generator(modules: Iterable[str], project: ProjectSetup | None = No
     if not kinds:
         return None
     package = package_name(project)
-    in_package = [name for name in sys.modules if package is not None and f"{name}.".startswith(f"{package}.")]
+    in_package = [name for name in list(sys.modules) if package is not None and f"{name}.".startswith(f"{package}.")]
     for module in sorted({*modules, *in_package} - {"__main__"}):
         for name, value in list(getattr(sys.modules.get(module), "__dict__", {}).items()):
             if issubclass(type(value), kinds) and not _has_no_state(value):  # `isinstance` would run code of lazy objects

@@ -215,7 +215,7 @@ class CodeFolders:
             sys.path.insert(0, folder)
             sys.path_importer_cache.pop(folder, None)
             self._names = {entry.partition(".")[0] for entry in os.listdir(folder)}
-            for name in [each for each in sys.modules if each.partition(".")[0] in self._names]:
+            for name in [each for each in list(sys.modules) if each.partition(".")[0] in self._names]:
                 del sys.modules[name]  # of an installed or inherited version
             sys.modules.update(self._modules.pop(folder, {}))
 
