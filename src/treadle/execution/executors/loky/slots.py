@@ -172,13 +172,10 @@ class SlotPool:
         self._blackboard.clear(slot.number - 1)
         with contextlib.ExitStack() as files:  # an interrupt may come before any line
             ours, theirs = map(files.enter_context, socket.socketpair())
-            slot.channel = channel = Channel(ours, blocking=False)
-            try:
-                slot.start(self.spec, Connection(theirs), InheritedResources(self._close_inherited))
-            except BaseException:
-                slot.channel = None
-                channel.abandon()
-                raise
+            channel = Channel(ours, blocking=False)
+            files.callback(setattr, slot, "channel", None)
+            slot.channel = channel
+            slot.start(self.spec, Connection(theirs), InheritedResources(self._close_inherited))
             theirs.close()
             files.pop_all()
         self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._exchange(slot, channel, mask))
