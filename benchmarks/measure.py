@@ -1,12 +1,16 @@
 """Timing that survives a noisy machine: interleaved repeats, medians, and the peak memory of the whole process tree.
 
 An engine repeats a workload as often as its budget of seconds allows, up to a maximum. Engines that the goals and the summaries
-compare repeat it at least `least` times, however long that takes: the ratio of two single runs says little. So do those that may
-be the fastest of the other engines. The rest keep to their budget, so that a full run takes five minutes longer and not half an
-hour: a loop by hand needs 15 s for the frames of string objects, where it is neither the peer of the goal nor the fastest.
+compare always reach the maximum, however long that takes: the ratio of two single runs says little. So do those that may be the
+fastest of the other engines. The rest keep to their budget, so that a full run takes five minutes longer and not half an hour: a
+loop by hand needs 15 s for the frames of string objects, where it is neither the peer of the goal nor the fastest.
 
 Short runs are repeated more often, because a single delay can double their time: arrays that dask sends over sockets take 0.25 or
 0.5 s, depending on whether the receiver's window was full at a bad moment. The median of a few repeats may be either of the two.
+
+Processes differ, too: frames of strings take up to a fifth longer on some workers than on others of the same engine, in each
+repeat. `run.py` therefore measures in several processes, one after the other, each with new engines; `add` puts their figures
+together.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ class Measurement:
         seconds: seconds of each repeat.
         peaks: how far the memory of the process tree rose, in bytes, at the most, each time during the engine's first run.
         problem: why there are no figures; empty where there are.
+        matters: whether the report compares the engine, or it may be the fastest of the others.
     """
 
     workload: str
@@ -56,6 +61,7 @@ class Measurement:
     seconds: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
     problem: str = ""
+    matters: bool = False
 
     @property
     def peak_bytes(self) -> int:
@@ -79,7 +85,7 @@ class Measurement:
 
 
 def measure(
-    workload: Workload, engines: list[Any], compared: Collection[str], *, repeats: int, least: int, budget: float
+    workload: Workload, engines: list[Any], compared: Collection[str], *, repeats: int, budget: float
 ) -> list[Measurement]:
     """Run a workload on each engine in turn, again and again, and check every result.
 
@@ -89,9 +95,8 @@ def measure(
         workload: the work.
         engines: who does it; one that refuses it with an empty reason is left out.
         compared: the names of the engines that the report compares for this workload.
-        repeats: how often at the most, after the first round.
-        least: how often at least, for engines that are compared or may be the fastest of the others; `SHORT_REPEATS` times as
-            often, and up to as many times `repeats`, if they take less than `SHORT_SECONDS`.
+        repeats: how often at the most, after the first round. Engines that are compared, and those that may be the fastest of the
+            others, repeat it so often, and `SHORT_REPEATS` times as often if they take less than `SHORT_SECONDS`.
         budget: seconds that one engine may take for all its repeats, if it is not one of these.
 
     Returns:
@@ -111,11 +116,11 @@ def measure(
         fastest = min(others, default=0.0)
         rounds = []
         for (_, measurement), took in zip(taking, first, strict=True):
-            is_compared = measurement.engine in compared or (measurement.is_other and took <= CLOSE * fastest)
-            times = SHORT_REPEATS if is_compared and took < SHORT_SECONDS else 1
+            measurement.matters = measurement.engine in compared or (measurement.is_other and took <= CLOSE * fastest)
+            times = SHORT_REPEATS if measurement.matters and took < SHORT_SECONDS else 1
             # Warm workers import what the tasks need in the first round, so it counts only where another would take too long.
-            floor = least * times if is_compared else 0 if workload.cold else 1
-            rounds.append(max(floor if took <= LONG_SECONDS else 0, min(repeats * times, int(budget / took))))
+            floor = repeats * times if measurement.matters else 0 if workload.cold else 1
+            rounds.append(max(floor if took <= LONG_SECONDS else 0, min(repeats, int(budget / took))))
             if not rounds[-1] and not measurement.problem:
                 measurement.seconds.append(took)
         for repeat in range(max(rounds, default=0)):
@@ -171,6 +176,20 @@ def measure_peaks(workload: Workload, engines: list[Any]) -> list[Measurement]:
         for engine in engines:
             engine.close()
     return [measurement for _, measurement in pairs]
+
+
+def add(rows: list[Measurement], more: list[Measurement]) -> None:
+    """Add the repeats of another process to the rows of the same engines, without its peaks, which `measure_peaks` measures.
+
+    Args:
+        rows: measurements of one workload, which are changed.
+        more: measurements of the same workload, of all engines or of some.
+    """
+    found = {row.label: row for row in rows}
+    for each in more:
+        row = found[each.label]
+        row.seconds += each.seconds
+        row.problem = row.problem or each.problem
 
 
 @contextmanager

@@ -37,7 +37,7 @@ import whole_command
 from chart import draw
 from engines import engines, missing
 from goals import compared, is_memory_compared, verdicts
-from measure import SHORT_REPEATS, SHORT_SECONDS, Measurement, machine, measure, measure_peaks
+from measure import SHORT_REPEATS, SHORT_SECONDS, Measurement, add, machine, measure, measure_peaks
 from report import markdown
 from workloads import Workload, workloads
 
@@ -52,6 +52,9 @@ PEAKS = 3
 """How often the peak memory is measured of engines that a goal compares, each time in a new process."""
 LONG_ROUND_SECONDS = 15.0
 """If these engines take longer for a workload together, their peaks are measured once: a full run would take minutes longer."""
+PROCESSES = 3
+"""In how many processes a workload is measured, one after the other, each with new engines. All but the first one measure only
+the engines that matter."""
 
 
 def main() -> None:
@@ -60,20 +63,19 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="every start method, more repeats")
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="start methods, instead of those of quick or full")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, help="repeats at the most, of runs that are not short; 3, or 7 where full")
+    parser.add_argument("--repeats", type=int, help="repeats of runs that are not short; 3, or 6 where full")
     parser.add_argument(
         "--budget",
         type=float,
-        help="seconds for all repeats of one engine on one workload; 1, or 2 where full. Engines that a goal or a "
-        "summary compares, and those that may be the fastest of the others, repeat it at least 3 times, or 5 where full",
+        help="seconds for all repeats of one engine on one workload; 1, or 2 where full. Engines that a goal or a summary "
+        "compares, and those that may be the fastest of the others, take as long as all repeats need",
     )
     parser.add_argument("--only", nargs="+", default=[], help="only workloads whose name contains one of these")
     parser.add_argument("--engines", nargs="+", default=[], help="only engines whose name or start method contains one of these")
     parser.add_argument("--output", type=Path, help="folder for the report, the figures and the chart")
     options = parser.parse_args()
     methods = options.methods or (METHODS if options.full else QUICK_METHODS)
-    repeats = options.repeats or (7 if options.full else 3)
-    least = min(repeats, 5 if options.full else 3)
+    repeats = options.repeats or (6 if options.full else 3)
     budget = options.budget or (2.0 if options.full else 1.0)
 
     where = machine()
@@ -88,15 +90,14 @@ def main() -> None:
     for workload in chosen:
         _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
         wanted = (workload.name, methods, options.workers, options.engines)
-        rows = _in_new_process(_measure, *wanted, repeats, least, budget)
+        rows = _measure_in_processes(*wanted, -(-repeats // PROCESSES), budget / PROCESSES)
         if workload.live_bytes:
             _add_peaks(rows, *wanted)
         measurements += rows
 
     today = dt.datetime.now(tz=dt.timezone.utc).date()
-    counts = f"{least} to {repeats}" if least < repeats else f"{repeats}"
     more = f"{SHORT_REPEATS} times as many of runs below {SHORT_SECONDS:g} s that are compared"
-    kinds = f"{counts} interleaved repeats ({more}, fewer for slow engines that no goal or summary compares)"
+    kinds = f"{repeats} interleaved repeats in {PROCESSES} processes ({more}, fewer for engines that no goal or summary compares)"
     heading = f"{today}, {where}, {options.workers} workers, medians of {kinds}"
     report = markdown(heading, chosen, measurements, alone, notes)
     print(report)
@@ -134,6 +135,15 @@ def _alone(options: argparse.Namespace, methods: list[str], repeats: int, began:
     return found
 
 
+def _measure_in_processes(*arguments: Any) -> list[Measurement]:
+    """Measure a workload in several processes, one after the other."""
+    rows = _in_new_process(_measure, *arguments, None)
+    matter = {row.label for row in rows if row.matters and not row.problem}
+    for _ in range(PROCESSES - 1):
+        add(rows, _in_new_process(_measure, *arguments, matter))
+    return rows
+
+
 def _add_peaks(rows: list[Measurement], *wanted: Any) -> None:
     """Measure the peak memory of the engines whose peaks a goal compares again, and add it to their rows."""
     compared = {row.label: row for row in rows if is_memory_compared(row.engine) and row.seconds and not row.problem}
@@ -154,11 +164,19 @@ def _in_new_process(call: Callable[..., list[Measurement]], *arguments: Any) -> 
 
 
 def _measure(
-    name: str, methods: list[str], workers: int, wanted: list[str], repeats: int, least: int, budget: float
+    name: str,
+    methods: list[str],
+    workers: int,
+    wanted: list[str],
+    repeats: int,
+    budget: float,
+    matter: set[str] | None,
 ) -> list[Measurement]:
-    """Measure one workload on the wanted engines, in this process."""
+    """Measure one workload in this process, on the wanted engines; on those of them that matter unless that is None."""
     workload, found = _workload_and_engines(name, methods, workers, wanted)
-    return measure(workload, found, compared(name), repeats=repeats, least=least, budget=budget)
+    if matter is not None:
+        found = [engine for engine in found if Measurement(name, engine.name, engine.method).label in matter]
+    return measure(workload, found, compared(name), repeats=repeats, budget=budget)
 
 
 def _measure_peaks(name: str, methods: list[str], workers: int, wanted: list[str]) -> list[Measurement]:

@@ -172,17 +172,18 @@ class Engine:
 
 
 def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(benchmarks, monkeypatch):
-    """Without any budget: those of the goals and the fastest of the others 5 times, any other once."""
+    """Without any budget: those of the goals and the fastest of the others 7 times, any other once."""
     monkeypatch.setattr(benchmarks("measure"), "SHORT_SECONDS", 0.0)
     engines = four_engines()
     found = measured(benchmarks, engines, budget=0.0)
-    assert [len(row.seconds) for row in found] == [5, 1, 5, 5]
-    assert [engine.runs for engine in engines] == [6, 2, 6, 6]
+    assert [len(row.seconds) for row in found] == [7, 1, 7, 7]
+    assert [engine.runs for engine in engines] == [8, 2, 8, 8]
+    assert [row.matters for row in found] == [True, False, True, True]
 
 
 def test_short_runs_that_are_compared_are_repeated_more_often(benchmarks):
-    """The runs take no time: 15 repeats instead of 5 without a budget, and 21 instead of 7 with one."""
-    assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=0.0)] == [15, 1, 15, 15]
+    """The runs take no time: 21 repeats instead of 7; any other engine as often as its budget allows, and 7 times at the most."""
+    assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=0.0)] == [21, 1, 21, 21]
     assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=60.0)] == [21, 7, 21, 21]
 
 
@@ -197,12 +198,10 @@ def four_engines():
 
 
 def measured(benchmarks, engines, budget):
-    """Measure the engines, 5 to 7 times; without a garbage collection before each run, which takes long in a process of tests."""
+    """Measure the engines, 7 times; without a garbage collection before each run, which takes long in a process of tests."""
     workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
     with patch("gc.collect"):
-        return benchmarks("measure").measure(
-            workload, engines, {"plain loop", "treadle parallel"}, repeats=7, least=5, budget=budget
-        )
+        return benchmarks("measure").measure(workload, engines, {"plain loop", "treadle parallel"}, repeats=7, budget=budget)
 
 
 def test_peaks_are_measured_without_timing(benchmarks):
@@ -212,6 +211,16 @@ def test_peaks_are_measured_without_timing(benchmarks):
     found = benchmarks("measure").measure_peaks(workload, engines)
     assert [(len(row.peaks), row.seconds, row.problem) for row in found] == [(1, [], "")] * 2
     assert [engine.runs for engine in engines] == [1, 1]
+
+
+def test_what_several_processes_measured_is_put_together(benchmarks):
+    """The second process measured only the engine that matters, and its result was wrong. Its peak does not count."""
+    kind = benchmarks("measure").Measurement
+    first, other = kind("work", "treadle parallel", "fork", [1.0, 3.0], [100]), kind("work", "kedro thread", "-", [9.0], [50])
+    more = [kind("work", "treadle parallel", "fork", [2.0], [300], "wrong results")]
+    benchmarks("measure").add([first, other], more)
+    assert (first.median, first.peak_bytes, first.problem) == (2.0, 100, "wrong results")
+    assert (other.seconds, other.peaks, other.problem) == ([9.0], [50], "")
 
 
 def test_the_goals_say_which_engines_they_compare(benchmarks):
