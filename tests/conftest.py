@@ -65,6 +65,12 @@ def records():
     return neighbour("run_records")
 
 
+@pytest.fixture(scope="session")
+def random_runs():
+    """The functions that make random runs, and tell their stories."""
+    return neighbour("random_runs")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def restore_ctrl_c():
     """Restore the handling of Ctrl-C, which a shell disables for background processes."""
