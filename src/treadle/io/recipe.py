@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
+from treadle.io.contents import shown_location
 from treadle.io.copying import copy_value
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
@@ -62,7 +63,7 @@ class DatasetRecipe(NamedTuple):
     confirmed: bool = False
 
     def __repr__(self) -> str:
-        path = next((f", {key}={self.config[key]!r}" for key in PATH_KEYS if key in self.config), "")
+        path = next((f", {key}={shown_location(str(self.config[key]))!r}" for key in PATH_KEYS if key in self.config), "")
         return f"DatasetRecipe({self.name!r}, type={self.config.get('type')!r}{path})"
 
     def build(self) -> Dataset:

@@ -8,14 +8,13 @@ one module in this folder for each file format.
 from __future__ import annotations
 
 import os
-import re
 from abc import abstractmethod
 from contextlib import contextmanager
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from treadle.errors import DatasetError
-from treadle.io.contents import blank_record
+from treadle.io.contents import blank_record, shown_location
 from treadle.io.dataset import Dataset
 from treadle.io.opening import OpenArguments
 from treadle.io.storage import Storage, check_options, is_local, local_path, storage_for
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
 
-_AUTHORITY: Final = r"(://[^/@:]*):[^/@]*@"
 _TEXT_ARGUMENTS: Final = ("encoding", "errors", "newline", "compression")
 _SECRET_ARGUMENTS: Final = frozenset({"storage_options", "credentials"})
 
@@ -247,7 +245,7 @@ class FileDataset(Dataset):
         return {**self.__dict__, "_storage": None}
 
     def _shown_path(self) -> str:
-        return re.sub(_AUTHORITY, r"\1:***@", self.filepath)
+        return shown_location(self.filepath)
 
     def take_text_arguments(self, action: str, arguments: dict[str, Any], given: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Pass `encoding`, `errors` and `newline` of a binary file to the library, in subclasses whose library has them.

@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
-from treadle.io.contents import blank_record
+from treadle.io.contents import blank_record, shown_location
 from treadle.io.dataset import Dataset
 from treadle.io.paths import is_process_bound
 from treadle.io.recipe import DatasetRecipe
@@ -143,7 +143,8 @@ class PartitionedDataset(Dataset):
         """
         names = self.names()
         if not names:
-            msg = f"There is no partition in {self.path}" + (f" that ends with {self._suffix!r}." if self._suffix else ".")
+            ending = f" that ends with {self._suffix!r}" if self._suffix else ""
+            msg = f"There is no partition in {shown_location(self.path)}{ending}."
             raise DatasetError(msg)
         return {name: Partition(name, self._recipe(name)) for name in names}
 
@@ -255,10 +256,10 @@ class PartitionedDataset(Dataset):
 
     def describe(self) -> dict[str, Any]:
         """Return the folder, and the type and suffix of partitions."""
-        return {"path": self.path, "dataset": str(self._template["type"]), "filename_suffix": self._suffix}
+        return {"path": shown_location(self.path), "dataset": str(self._template["type"]), "filename_suffix": self._suffix}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path!r})"
+        return f"{type(self).__name__}({shown_location(self.path)!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_storage": None}

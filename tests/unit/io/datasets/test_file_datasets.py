@@ -273,6 +273,29 @@ def test_describe_shows_no_secrets():
     assert dataset.metadata == {"owner": "me"}
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("ftp://me:hu@sh@host/parts", "ftp://me:***@host/parts"),
+        ("s3://AKIA:hu/sh@bucket/parts", "s3://AKIA:***@bucket/parts"),
+        ("https://host/parts?version=3&token=hush&sig=hush", "https://host/parts?version=3&token=***&sig=***"),
+        ("abfs://lake/parts;AccountKey=hush==", "abfs://lake/parts;AccountKey=***"),
+        ("s3://bucket/parts", "s3://bucket/parts"),
+        ("/data/token=hush/parts", "/data/token=hush/parts"),
+    ],
+)
+def test_addresses_are_shown_without_their_secrets(address, shown):
+    """In the same way by datasets of files and of folders, and by catalog entries: a path of this machine is shown whole."""
+    config = {"file": {"type": "text.TextDataset", "filepath": address}}
+    config["folder"] = {"type": "partitions.PartitionedDataset", "path": address, "dataset": "text.TextDataset"}
+    catalog = Catalog.from_config(config)
+    for dataset, key in ((catalog["file"], "filepath"), (catalog["folder"], "path")):
+        assert dataset.describe()[key] == shown
+        assert f"{shown!r})" in repr(dataset)
+    assert f"filepath={shown!r})" in repr(catalog.recipe("file"))
+    assert f"path={shown!r})" in repr(catalog.recipe("folder"))
+
+
 def test_release_lets_go_of_the_storage():
     """A released dataset can be used again."""
     catalog = one(None, "text.TextDataset", "memory://release/x.txt")
