@@ -7,6 +7,9 @@ confirms may run in another process, when more files may exist; and a resumed ru
 
     load ── partitions after CHECKPOINT ── position: .CHECKPOINT.<run>      confirm ── the position becomes CHECKPOINT
 
+With a checkpoint `state/days.txt`, positions are files `state/.days.txt.CHECKPOINT.<run>`: several datasets may have their
+checkpoints in one folder.
+
 State: that of a partitioned dataset, and the last partition that was read. Neighbours: `partitioned`.
 """
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from treadle.io.contents import ContentRecord
 
 _CHECKPOINT = "CHECKPOINT"
-_POSITION_PREFIX = f".{_CHECKPOINT}."
 _TEXT = OpenArguments()
 
 
@@ -84,7 +86,9 @@ class IncrementalDataset(PartitionedDataset):
         self._forced, own_path = _read_checkpoint_argument(checkpoint)
         self._checkpoint_path = posixpath.join(self.path, _CHECKPOINT) if own_path is None else own_path
         self._has_own_path = own_path is not None
-        self._own_position = f"{_POSITION_PREFIX}{run or 'run'}"
+        name = posixpath.basename(self._checkpoint_path)
+        self._position_prefix = f".{_CHECKPOINT}." if own_path is None else f".{name}.{_CHECKPOINT}."
+        self._own_position = f"{self._position_prefix}{run or 'run'}"
         self._writes_position = confirmed
         self._last_read: str | None = None
 
@@ -111,7 +115,7 @@ class IncrementalDataset(PartitionedDataset):
         positions = sorted(
             name
             for name in self._checkpoint_storage.names(posixpath.dirname(self._checkpoint_path))
-            if name.startswith(_POSITION_PREFIX)
+            if name.startswith(self._position_prefix)
         )
         if self._own_position in positions:
             read = self._read(self._position_path(self._own_position))
@@ -149,7 +153,7 @@ class IncrementalDataset(PartitionedDataset):
         return [name for name in self.names() if name > confirmed]
 
     def _counts(self, file: str) -> bool:
-        return file != _CHECKPOINT and super()._counts(file)
+        return file != _CHECKPOINT and f"{self.path}/{file}" != self._checkpoint_path and super()._counts(file)
 
     @property
     def _checkpoint_storage(self) -> Storage:

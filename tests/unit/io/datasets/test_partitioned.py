@@ -318,6 +318,37 @@ def test_a_checkpoint_elsewhere(tmp_path):
         Catalog.from_config({"days": {**entry, "checkpoint": {"comparison_func": "x.y"}}})["days"]
 
 
+def test_datasets_with_their_checkpoints_in_one_folder(tmp_path):
+    """Each confirms what it has loaded itself, in the same run and after another run that failed."""
+    parts_of(tmp_path / "days").save({"1": "a", "2": "b"})
+    parts_of(tmp_path / "hours").save({"7": "a", "8": "b"})
+
+    def new_of_both(run):
+        return [
+            new_of(tmp_path / name, checkpoint={"filepath": tmp_path / "state" / name}, run=run) for name in ("days", "hours")
+        ]
+
+    for dataset in new_of_both("run-1"):
+        dataset.load()
+    days, hours = new_of_both("run-1")
+    days.confirm()
+    assert (tmp_path / "state" / "days").read_text() == "2"
+    new_of_both("run-2")[1].confirm()
+    assert (tmp_path / "state" / "hours").read_text() == "8"
+    assert sorted(file.name for file in (tmp_path / "state").iterdir()) == ["days", "hours"]
+    assert (days.load(), hours.load()) == ({}, {})
+
+
+def test_a_checkpoint_beside_the_partitions_is_none_of_them(tmp_path):
+    """Although its name ends as theirs do."""
+    parts_of(tmp_path).save({"1": "a"})
+    dataset = new_of(tmp_path, checkpoint={"filepath": tmp_path / "checked.txt"})
+    dataset.load()
+    dataset.confirm()
+    assert (tmp_path / "checked.txt").read_text() == "1"
+    assert dataset.load() == {}
+
+
 def test_partitions_in_a_linked_folder(tmp_path):
     """They are loaded; saving with `overwrite` leaves them, because they may belong to others."""
     (tmp_path / "shared").mkdir()
