@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.forks import fork_safe
 from treadle.io.contents import content_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
     from treadle.io.memory import CopyMode
+
+    _OpenChunks: TypeAlias = Callable[[], AbstractContextManager[Callable[[Any], None]]]
 
 
 class CachedDataset(Dataset):
@@ -67,8 +70,20 @@ class CachedDataset(Dataset):
         with self._lock:
             self._cache.release()  # after a failed save, the old value must not be cached
             self.dataset.save(data)
-            if not self.appends:  # an appended value is only a part of what a load returns
+            if not self.appends and self.saving_chunks is None:  # saved values are only parts of what a load returns
                 self._cache.save(data)
+
+    @property
+    def saving_chunks(self) -> _OpenChunks | None:
+        """The method of the wrapped dataset that saves several chunks, such as partitions; None if it has none."""
+        wrapped: _OpenChunks | None = getattr(self.dataset, "saving_chunks", None)
+        return None if wrapped is None else partial(self._with_empty_cache, wrapped)
+
+    def _with_empty_cache(self, open_chunks: _OpenChunks) -> AbstractContextManager[Callable[[Any], None]]:
+        """Clear the cached value, as the next load reads all chunks, and open the wrapped dataset."""
+        with self._lock:
+            self._cache.release()
+        return open_chunks()
 
     @property
     def appends(self) -> bool:
@@ -77,10 +92,7 @@ class CachedDataset(Dataset):
 
     def appending(self) -> AbstractContextManager[Callable[[Any], None]]:
         """Append to the wrapped dataset, if it `appends`; the next load reads all of it."""
-        with self._lock:
-            self._cache.release()
-        opened: AbstractContextManager[Callable[[Any], None]] = self.dataset.appending()  # type: ignore[attr-defined]  # it appends
-        return opened
+        return self._with_empty_cache(self.dataset.appending)  # type: ignore[attr-defined]  # it appends
 
     def exists(self) -> bool:
         """Return whether there is a value."""

@@ -100,3 +100,19 @@ def test_what_is_appended_is_loaded_whole(tmp_path):
         save("c")
         save("d")
     assert cached.load() == "abcd"
+
+
+def test_partitions_are_loaded_as_the_folder_has_them(tmp_path):
+    """Those of before and those of all chunks, as functions that load them; not the mapping that was saved last."""
+    entry = {
+        "type": "CachedDataset",
+        "dataset": {"type": "partitions.PartitionedDataset", "path": "p", "dataset": "text.TextDataset"},
+    }
+    catalog = Catalog.from_config({"parts": entry}, project_path=tmp_path)
+    catalog.save("parts", {"1": "a"})
+    assert {name: load() for name, load in catalog.load("parts").items()} == {"1": "a"}
+    with catalog.appending("parts") as save:
+        save({"2": "b"})
+        save({"3": "c"})
+        assert sorted(each.name for each in (tmp_path / "p").iterdir() if not each.name.startswith(".")) == ["1"]
+    assert {name: load() for name, load in catalog.load("parts").items()} == {"1": "a", "2": "b", "3": "c"}
