@@ -106,7 +106,7 @@ class DatasetRecipe(NamedTuple):
 
     def is_per_run(self) -> bool:
         """Return whether the dataset depends on the run: what it loads or saves differs from run to run."""
-        known = known_type(self.config.get("type"))
+        known = known_type(self.storing().config.get("type"))
         return known is not None and known.per_run
 
     def capabilities(self) -> Capabilities:
@@ -188,6 +188,11 @@ class DatasetRecipe(NamedTuple):
         if self.config.get("versioned"):
             config["versioned"] = True
         return self._replace(config=config)
+
+    def storing(self) -> DatasetRecipe:
+        """Return the recipe of the dataset that stores the data: the wrapped one if this one wraps another, else this one."""
+        known = known_type(self.config.get("type"))
+        return self.inner().storing() if known is not None and known.wraps else self
 
     def _arguments(self, kind: type[Any]) -> dict[str, Any]:
         self._check_credentials()

@@ -135,7 +135,7 @@ def place_of(name: str, catalog: Catalog) -> str | None:
         if recipe.capabilities().in_memory:
             return None
         place = _place(recipe) or str(recipe.config.get("type"))
-        return f"{place} (version {recipe.save_version})" if recipe.config.get("versioned") else place
+        return f"{place} (version {recipe.save_version})" if recipe.storing().config.get("versioned") else place
     if name not in catalog or catalog.capabilities(name).in_memory:
         return None
     dataset = catalog[name]
@@ -147,7 +147,7 @@ def _facts(name: str, catalog: Catalog, made_by: tuple[str, ...], taken_by: tupl
     if recipe is not None:
         origin = Origin.CATALOG if recipe.pattern is None else Origin.PATTERN
         type_name, place = str(recipe.config.get("type")), _place(recipe)
-        versioned = bool(recipe.config.get("versioned"))
+        versioned = bool(recipe.storing().config.get("versioned"))
         return DatasetFacts(name, origin, type_name, place, recipe.pattern, versioned, made_by, taken_by)
     if name in catalog and is_parameter(name):
         return DatasetFacts(name, Origin.PARAMETERS, taken_by=taken_by)

@@ -76,7 +76,8 @@ def _written_files(pipeline: Pipeline, catalog: Catalog) -> dict[str, str]:
     files: dict[str, str] = {}
     for node in pipeline.nodes:
         for name in node.outputs:
-            recipe = catalog.recipe(name)
+            declared = catalog.recipe(name)
+            recipe = declared.storing() if declared is not None else None
             if recipe is None:
                 path = getattr(catalog[name], "filepath", None) if name in catalog else None
             elif recipe.config.get("versioned"):

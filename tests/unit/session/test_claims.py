@@ -13,15 +13,17 @@ RUNNER = object()
 
 @pytest.fixture
 def pipeline():
-    return Pipeline(
-        [node(str, "x", "declared", name="a"), node(str, "x", "given", name="b"), node(str, "x", "versioned", name="c")]
-    )
+    names = ("declared", "given", "versioned", "cached", "cached_version")
+    return Pipeline([node(str, "x", each, name=f"make_{each}") for each in names])
 
 
 @pytest.fixture
 def catalog(tmp_path):
     entry = {"type": "text.TextDataset", "filepath": "declared.txt"}
-    made = Catalog.from_config({"declared": entry, "versioned": {**entry, "versioned": True}}, project_path=tmp_path)
+    version = {**entry, "versioned": True}
+    config = {"declared": entry, "versioned": version, "cached_version": {"type": "CachedDataset", "dataset": version}}
+    config["cached"] = {"type": "CachedDataset", "dataset": {**entry, "filepath": "cached.txt"}}
+    made = Catalog.from_config(config, project_path=tmp_path)
     made["given"] = TextDataset(tmp_path / "given.txt")
     return made
 
@@ -36,6 +38,7 @@ def test_two_runs_under_way_that_write_the_same_files(pipeline, catalog, caplog,
     assert [record.args for record in caplog.records] == [
         ("one", "two", "declared", str(tmp_path / "declared.txt")),
         ("one", "two", "given", str(tmp_path / "given.txt")),
+        ("one", "two", "cached", str(tmp_path / "cached.txt")),
     ]
 
 

@@ -116,3 +116,19 @@ def test_partitions_are_loaded_as_the_folder_has_them(tmp_path):
         save({"3": "c"})
         assert sorted(each.name for each in (tmp_path / "p").iterdir() if not each.name.startswith(".")) == ["1"]
     assert {name: load() for name, load in catalog.load("parts").items()} == {"1": "a", "2": "b", "3": "c"}
+
+
+def test_a_process_that_has_loaded_nothing_confirms_what_its_own_run_has_loaded(tmp_path):
+    """Each process of a run has its own object; another run has loaded more meanwhile."""
+    parts = {"type": "partitions.PartitionedDataset", "path": "parts", "dataset": "text.TextDataset"}
+    new = {"type": "CachedDataset", "dataset": {**parts, "type": "partitions.IncrementalDataset"}}
+    catalog = Catalog.from_config({"parts": parts, "new": new}, project_path=tmp_path)
+    catalog.save("parts", {"1": "a"})
+    one, other = ([catalog.for_run(run, ["new"], ["new"], confirmed=["new"]) for _ in range(2)] for run in ("run-1", "run-2"))
+    assert one[0].load("new") == {"1": "a"}
+    catalog.save("parts", {"2": "b"})
+    assert other[0].load("new") == {"1": "a", "2": "b"}
+    one[1].confirm("new")
+    assert (tmp_path / "parts" / "CHECKPOINT").read_text() == "1"
+    other[1].confirm("new")
+    assert (tmp_path / "parts" / "CHECKPOINT").read_text() == "2"
