@@ -123,7 +123,7 @@ def _place_of_function(names: tuple[str, ...]) -> tuple[str, int] | None:
 
 def _show(number: int, problem: Problem) -> None:
     nodes = f"node{'s' * (len(problem.nodes) > 1)} {', '.join(problem.nodes)}" if problem.nodes else "the project"
-    click.secho(f"{number}. {nodes}", bold=True)
+    click.secho(f"{number}. {printable(nodes)}", bold=True)
     for line in (*problem.message.splitlines(), *problem.traceback.rstrip().splitlines()):
         click.echo(f"   {printable(line)}")
     click.echo()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from treadle.observe.output import is_terminal
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,8 +107,9 @@ def show_outputs(session: Any, result: Mapping[str, Any] | None) -> None:
     if is_terminal():
         import click
 
-        width = max((len(name) for name, _ in rows), default=0)
-        for name, place in rows:
+        shown = [(printable(name), printable(place)) for name, place in rows]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, place in shown:
             click.echo(f"  {name:<{width}}  {place}", err=True)
         click.echo(f"  session {session_id}", err=True)
         return

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
+from types import SimpleNamespace
 
 import click
 import pytest
 from rich.console import Console
 
+from treadle import Catalog
+from treadle.cli import display
 from treadle.cli.failure import show
 from treadle.cli.invocation import Invocation
 from treadle.cli.main import run_to_exit_code
@@ -64,6 +67,18 @@ def test_tables() -> None:
     assert first == f"{SHOWN}  x"
     assert second.endswith("  y")
     assert len(second) == len(first)
+
+
+def test_outputs_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name is as wide as what is shown of it."""
+    monkeypatch.setattr(display, "is_terminal", lambda: True)
+    monkeypatch.setattr(logging.getLogger("treadle.run"), "level", logging.INFO)
+    catalog = Catalog.from_config({"note": {"type": "text.TextDataset", "filepath": f"{EVIL}.txt"}}, project_path="/p")
+    session = SimpleNamespace(session_id="session-1", load_context=lambda: SimpleNamespace(catalog=catalog))
+    display.show_outputs(session, {EVIL: 1, "note": "x"})
+    space = " " * (len(SHOWN) - len("note"))
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"  {SHOWN}  (in memory, not saved)", f"  note{space}  {SHOWN}.txt", "  session session-1"]
 
 
 @pytest.mark.parametrize("kind", ["plain", "rich"])
