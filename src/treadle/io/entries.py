@@ -66,7 +66,10 @@ def read_entries(
 
 def _check_entry(name: str, entry: Any) -> None:
     if not isinstance(entry, Mapping):
-        msg = f"Catalog entry {name!r} must be a mapping with a `type`, not {entry!r}. Check its indentation."
+        from treadle.secrets import mask_setting
+
+        shown = mask_setting(repr(entry))  # it may be a URL with a password
+        msg = f"Catalog entry {name!r} must be a mapping with a `type`, not {shown}. Check its indentation."
         raise DatasetError(msg, dataset=name)
     _check_versioned(name, entry)
     _check_validator(name, entry)

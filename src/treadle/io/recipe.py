@@ -80,8 +80,10 @@ class DatasetRecipe(NamedTuple):
         arguments = self._arguments(kind)
         try:
             dataset: Dataset = kind(**arguments)
-        except Exception as exc:
-            raise self._build_error(kind, arguments, exc) from exc
+        except Exception as exc:  # noqa: BLE001 - a constructor raises anything; it becomes the cause
+            from treadle.secrets import masked_exception  # imported late: workers start faster
+
+            raise self._build_error(kind, arguments, exc) from masked_exception(exc)
         if "metadata" in self.config and not hasattr(dataset, "metadata"):
             dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # its class does not accept the argument
         return dataset

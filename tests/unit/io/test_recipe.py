@@ -3,11 +3,13 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 
 from treadle.errors import DatasetError
+from treadle.io import Catalog
 from treadle.io.dataset import Capabilities, Dataset
 from treadle.io.paths import absolute_path
 from treadle.io.recipe import DatasetRecipe
@@ -96,6 +98,26 @@ def test_credentials_that_are_no_mapping(value):
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_constructor_that_repeats_its_credentials():
+    """Neither the error nor its cause, which tracebacks show, has them."""
+
+    class Strict(Anything):
+        def __init__(self, **arguments):
+            raise ValueError(f"{arguments['credentials']['key']} is too short")
+
+    catalog = Catalog.from_config({"x": {"type": Strict, "credentials": "me"}}, {"me": {"key": "hunter2-hunter2"}})
+    with pytest.raises(DatasetError) as caught:
+        catalog.load("x")
+    assert str(caught.value.__cause__) == "*** is too short"
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_entry_that_is_no_mapping_is_shown_without_its_secrets():
+    """It may be a URL: of what, the error says."""
+    with pytest.raises(DatasetError, match=r"'x' must be a mapping with a `type`, not 'sqlite://me:\*\*\*@host'"):
+        Catalog.from_config({"x": "sqlite://me:hunter2@host"})
+
+
 def test_repr_hides_credentials():
     """Neither credentials by name nor inline ones are shown."""
     made = recipe({"type": "text.TextDataset", "filepath": "x", "credentials": {"key": "hush"}}, credentials={"a": "secret"})
@@ -150,6 +172,7 @@ def test_capabilities_of_ours_import_no_library():
     """The capabilities of our own types are known without importing what they need to load and save."""
     script = """
 import sys
+import traceback
 from treadle.io.dataset import Capabilities
 from treadle.io.recipe import DatasetRecipe
 for kind in ("pandas.CSVDataset", "pandas.ExcelDataset", "text.TextDataset", "yaml.YAMLDataset"):
