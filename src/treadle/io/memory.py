@@ -22,8 +22,8 @@ class MemoryDataset(Dataset):
 
     Args:
         data: the initial value, which may be None; by default, the dataset is empty.
-        copy_mode: `"assign"` returns the same object, `"copy"` a shallow copy, `"deepcopy"` a deep copy; None chooses
-        copy_mode: `"assign"` returns the same object, `"copy"` a shallow copy, `"deepcopy"` a deep copy; None chooses
+        copy_mode: `"assign"` returns the same object, `"copy"` a shallow copy, `"deepcopy"` a deep copy; None infers from the
+            value how to copy it so that changes to the copy do not affect it.
         metadata: any data of the project about the dataset; Treadle ignores it.
 
     Example:
