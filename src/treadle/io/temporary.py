@@ -132,7 +132,13 @@ def temporary_folder_in(folder: Path) -> Iterator[Path]:
     while True:
         path = folder / f".{folder.stem[:40]}.{os.urandom(6).hex()}.treadle"
         path.mkdir()
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # another process removed it as a leftover before it was opened
+        except OSError:  # no more open files allowed
+            path.rmdir()
+            raise
         with suppress(OSError):  # this file system has no locks for folders
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         if path.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 from treadle import Catalog
 from treadle.io.opening import OpenArguments
 from treadle.io.storage import LocalStorage
-from treadle.io.temporary import TemporaryFile, remove_leftovers
+from treadle.io.temporary import TemporaryFile, remove_leftovers, temporary_folder_in
 
 KILLED = """
 import os, signal, sys
@@ -104,3 +106,35 @@ def test_a_file_that_is_taken_before_it_is_locked_is_made_again(tmp_path, monkey
     with TemporaryFile(str(tmp_path / "x.csv")) as file:
         assert Path(file.path).exists()
         assert Path(file.path) != taken[0]
+
+
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """Another run, which removes leftovers, may find a new folder before its process has opened it."""
+    really_open, removed = os.open, []
+
+    def open_late(path, *arguments, **options):
+        if not removed:
+            removed.append(path)
+            Path(path).rmdir()
+        return really_open(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", open_late)
+        with temporary_folder_in(tmp_path) as folder:
+            assert folder.is_dir()
+            assert folder not in removed
+    assert len(removed) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_stays_if_no_more_files_may_be_opened(tmp_path, monkeypatch):
+    """A folder that cannot be locked is removed again."""
+
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match="Too many open files"), temporary_folder_in(tmp_path):
+            pass
+    assert list(tmp_path.iterdir()) == []

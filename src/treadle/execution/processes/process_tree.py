@@ -124,9 +124,12 @@ def find_tree(leaders: Collection[int], *marks: str) -> set[int]:
             group only.
 
     Returns:
-        Process ids, without this process and without zombies.
+        Process ids, without this process and without zombies. The workers alone, if the processes of this machine cannot be
+        listed, because this process may open no more files.
     """
     table = _processes()
+    if os.getpid() not in table:
+        return {pid for pid in leaders if pid != os.getpid()}
     children: dict[int, list[int]] = {}
     for pid, process in table.items():
         children.setdefault(process.parent, []).append(pid)
@@ -144,11 +147,15 @@ def find_tree(leaders: Collection[int], *marks: str) -> set[int]:
 
 
 def _processes() -> dict[int, _Process]:
-    """Return the processes of this machine by process id."""
+    """Return the processes of this machine by process id; none if they cannot be listed."""
     if not os.path.isdir("/proc/self"):
         return _processes_from_ps()
-    table = {}
-    for name in os.listdir("/proc"):
+    table: dict[int, _Process] = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:  # no more open files allowed
+        return table
+    for name in names:
         if name.isdigit():
             with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # the process may have ended meanwhile
                 # Format: pid (name) state parent group …; the name may contain spaces and brackets.
@@ -200,15 +207,21 @@ def _kill(pids: Iterable[int]) -> None:
 
 
 def _wait_for_end(pids: Iterable[int], deadline: float) -> None:
-    """Wait until processes have ended, at most until the deadline on the monotonic clock. Without pidfd, only sleep briefly."""
+    """Wait until processes have ended, at most until the deadline on the monotonic clock. Without pidfd, only sleep briefly.
+
+    The caller checks again.
+    """
     if not hasattr(os, "pidfd_open"):
-        time.sleep(0.01)  # the caller checks again
+        time.sleep(0.01)
         return
     for pid in pids:
         try:
             fd = os.pidfd_open(pid)
-        except OSError:  # the process has ended
+        except ProcessLookupError:  # it has ended
             continue
+        except OSError:  # no more open files allowed
+            time.sleep(0.01)
+            return
         try:
             poll = select.poll()
             poll.register(fd, select.POLLIN)

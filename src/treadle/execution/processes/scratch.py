@@ -36,7 +36,11 @@ class Scratch:
         self.path = path
         self._directory = -1
         self._lock = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        except BaseException:  # a file system without locks
+            os.close(self._lock)
+            raise
 
     @classmethod
     def create(cls) -> Scratch:
@@ -51,8 +55,8 @@ class Scratch:
                 continue
             try:
                 scratch = cls(path)
-            except OSError:  # no more open files allowed; a sweep never removes a directory without a lock file
-                os.rmdir(path)
+            except OSError:  # no more open files allowed, for example; a sweep never removes a directory without a lock file
+                _remove_folder(path)
                 raise
             if os.path.exists(os.path.join(scratch.path, _LOCK)):
                 scratch._lock_directory()
@@ -130,13 +134,30 @@ def _temporary_folder() -> str:
 
 
 def _remove_folder(path: str) -> None:
-    """Remove a directory, as far as possible; another process may be removing it at the same time."""
+    """Remove a directory, as far as possible; another process may be removing it at the same time.
+
+    The lock file goes last: if this process is killed meanwhile, a sweep still recognises the rest as a leftover.
+    """
     try:
         with os.scandir(path) as entries:
-            for entry in entries:
-                os.unlink(entry)
+            names = [entry.name for entry in entries if entry.name != _LOCK]
+        for name in (*names, _LOCK):
+            _remove(os.path.join(path, name))
         os.rmdir(path)
-    except OSError:  # it may have a directory in it, which is rare; the import takes 2 ms
+    except FileNotFoundError:
+        pass
+    except OSError:  # something was added, or may not be removed
+        import shutil  # takes 2 ms
+
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError:  # a directory, which is rare
         import shutil
 
         shutil.rmtree(path, ignore_errors=True)

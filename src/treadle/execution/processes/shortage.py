@@ -1,4 +1,4 @@
-"""Explain errors of a system that has run out of open files, disk space, processes or threads.
+"""Explain errors of a system that has run out of memory, open files, disk space, processes or threads.
 
 Runs in the parent: `runners/` runs the loop and starts the workers inside `explaining_shortages`. State: none.
 """
@@ -20,8 +20,8 @@ class explaining_shortages:  # noqa: N801 - a context manager, entered in every 
     """Turn an error of a system that has run out of a resource into one that names the resource and says what to do.
 
     Raises:
-        RunnerError: this process may open no more files, write no larger ones, or start no more threads or processes, or a disk
-            is full.
+        RunnerError: this process may use no more memory, open no more files, write no larger ones, or start no more threads or
+            processes, or a disk is full.
     """
 
     def __enter__(self) -> None:
@@ -32,6 +32,8 @@ class explaining_shortages:  # noqa: N801 - a context manager, entered in every 
             if (described := _describe(exc)) is not None:
                 name, msg = described
                 raise RunnerError(msg, name=name) from exc
+        elif isinstance(exc, MemoryError):
+            raise RunnerError(_no_more_memory(), name="max_workers") from exc
         elif isinstance(exc, RuntimeError) and "can't start new thread" in str(exc):
             raise RunnerError(_no_more_processes("threads", str(exc)), name="max_workers") from exc
 
@@ -60,6 +62,15 @@ def _describe(exc: OSError) -> tuple[str, str] | None:
     if exc.errno in (errno.EAGAIN, errno.ENOMEM):
         return "max_workers", _no_more_processes("processes", exc.strerror or str(exc))
     return None
+
+
+def _no_more_memory() -> str:
+    limit, _most = resource.getrlimit(resource.RLIMIT_AS)
+    limited = "" if limit == resource.RLIM_INFINITY else f" (it may use {format_bytes(limit)}, `ulimit -v`)"
+    return (
+        f"This process could not get the memory that it needs to run the nodes and to pass their values on{limited}. Free some "
+        "memory, raise the limit of this process or of the container, or run with fewer workers."
+    )
 
 
 def _no_more_processes(what: str, reason: str) -> str:

@@ -48,3 +48,24 @@ def test_a_tree_is_killed_however_late_it_is(function):
                     os.kill(pid, signal.SIGKILL)
                 os.close(end)
             killer.kill()
+
+
+AT_THE_LIMIT = """
+import os, resource, subprocess
+from treadle.execution.processes.process_tree import end_tree
+child = subprocess.Popen(["sleep", "60"])
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+opened = []
+try:
+    while True:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    end_tree([child.pid])
+print(child.wait(timeout=30))
+"""
+
+
+def test_workers_are_killed_by_a_process_that_may_open_no_more_files():
+    """It cannot list the processes of the machine, so it cannot find those that its workers have started."""
+    ran = subprocess.run([sys.executable, "-c", AT_THE_LIMIT], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("-9\n", "")

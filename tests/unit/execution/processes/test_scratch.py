@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -213,3 +215,41 @@ def test_folders_in_it_are_removed_too(base):
     (Path(scratch.path) / "folder" / "file").touch()
     scratch.remove()
     assert list(base.iterdir()) == []
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_the_lock_file_is_removed_last(base, monkeypatch, has_folder):
+    """A process that is killed while it removes the directory leaves one that a sweep recognises."""
+    scratch = Scratch.create()
+    for name in ("a", "z"):
+        (Path(scratch.path) / name).touch()
+    if has_folder:
+        (Path(scratch.path) / "folder").mkdir()
+        (Path(scratch.path) / "folder" / "file").touch()
+    left_with_lock = []
+    unlink = os.unlink
+
+    def watched(path, **options):
+        if Path(path).name == "lock":
+            left_with_lock.append([each.name for each in Path(scratch.path).iterdir()])
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", watched)
+    scratch.remove()
+    assert left_with_lock == [["lock"]]
+    assert list(base.iterdir()) == []
+
+
+def test_where_files_cannot_be_locked_nothing_stays(base, monkeypatch):
+    """The error is that of the file system."""
+
+    def refuse(*_arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    before = len(list(Path("/dev/fd").iterdir()))
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(OSError, match="No locks available"):
+            Scratch.create()
+    assert list(base.iterdir()) == []
+    assert len(list(Path("/dev/fd").iterdir())) == before
