@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -18,6 +19,9 @@ import pytest
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, ThreadRunner, node
 from treadle.errors import DatasetError, NodeError, RunnerError
 from treadle.events import Outcome, RunFinished
+from treadle.execution.executors.loky import slots
+from treadle.execution.loop import worker_starts
+from treadle.execution.processes.scratch import sweep
 from treadle.observe.store import SQLStore
 
 ONE = Pipeline([node(len, "text", "length", name="one")])
@@ -284,3 +288,33 @@ def test_a_worker_is_replaced_after_the_scratch_directory_was_removed(short, mon
     with pytest.raises(RunnerError, match=r"cannot be started, because the directory .* was removed"):
         ParallelRunner(1, start_method).run(Pipeline([node(clean_and_end, None, "x", policy=NodePolicy(retries=1))]), Catalog())
     assert list(short.glob("treadle-*")) == []
+
+
+def test_the_scratch_directory_is_removed_before_the_workers_have_opened_it(short, monkeypatch, capfd, start_method):
+    """They end without a word, and the error is the same."""
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    prepare = slots.prepare_starts
+
+    def clean_and_prepare(method):
+        for folder in short.glob("treadle-*"):
+            shutil.rmtree(folder)
+        prepare(method)
+
+    monkeypatch.setattr(slots, "prepare_starts", clean_and_prepare)
+    with pytest.raises(RunnerError, match=r"cannot be started, because the directory .* was removed"):
+        ParallelRunner(2, start_method).run(ONE, Catalog({"text": "abc"}))
+    assert capfd.readouterr().err == ""
+    if start_method == "forkserver":  # it may be started here, and has a directory for its socket as long as it runs
+        assert sweep(str(short)) == []
+    else:
+        assert list(short.glob("treadle-*")) == []
+
+
+def test_what_is_logged_about_the_workers_is_not_worth_the_run(monkeypatch):
+    """At the limit of open files, the module that does it may not be read."""
+
+    def fail(_starts):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(worker_starts, "log_worker_starts", fail)
+    assert ParallelRunner(1, "fork").run(ONE, Catalog({"text": "abc"}))["length"] == 3

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.collector import plan_excluded_from_gc
@@ -272,7 +272,8 @@ class Runner(ABC):
                     if len(self._seconds) > MOST_DURATIONS:  # a service may run nodes with ever new names
                         self._seconds = dict(loop.seconds)
                     if loop.worker_starts:
-                        _log_worker_starts(loop.worker_starts)
+                        with suppress(OSError, MemoryError):  # the import fails at the limit: these lines are not worth the run
+                            _log_worker_starts(loop.worker_starts)
                     if observers.active:
                         observers.notify(loop.finished_event(outcome, started_at + time.monotonic() - started_monotonic))
             return result

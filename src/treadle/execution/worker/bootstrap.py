@@ -105,8 +105,11 @@ def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> flo
     signal.signal(signal.SIGHUP, do_nothing)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    scratch = Scratch(spec.scratch)
-    blackboard = Blackboard(scratch.blackboard)
+    try:
+        scratch = Scratch(spec.scratch)
+        blackboard = Blackboard(scratch.blackboard)
+    except FileNotFoundError:  # the directory was removed, which the parent says in one error when it starts another process
+        os._exit(1)
     place = number - 1
     mark = worker_mark(spec.scratch, number)
 
