@@ -7,16 +7,23 @@ save a record, as Ctrl-C does. In the main thread each signal therefore raises a
     run …… Ctrl-C ─► KeyboardInterrupt ─► workers end ─► record saved ─► exit code 130
                      └── further signals are ignored ──┴── deferred ──┘
 
+Python ignores an exception that a finalizer or the callback of a weak reference raises, and imports call such callbacks. An
+interrupt that came there is raised again a moment later.
+
 A handler that the application installed is kept, but it is called after the record is saved, not meanwhile. An ignored signal
 (`nohup`) stays ignored.
 
-State: the signal handlers of the process, replaced during the outermost `with` and then restored; the signals received.
+State: the signal handlers of the process and `sys.unraisablehook`, replaced during the outermost `with` and then restored; the
+signals received.
 Neighbours: `session.py`, `recording.py`, and the commands that run a session.
 """
 
 from __future__ import annotations
 
+import _thread
+import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -40,6 +47,9 @@ STOPPING_SECONDS = 3.0
 SAVING_SECONDS = 30.0
 """How long signals are deferred while a record is saved; after that a signal aborts the save, as a database may hang."""
 
+REPEAT_SECONDS = 0.01
+"""After which time an interrupt that Python has ignored is raised again: the finalizer has ended by then."""
+
 _DEFAULTS: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
@@ -53,6 +63,8 @@ class _Signals:
     def __init__(self) -> None:
         self.raised: float | None = None
         """When the last interrupt was raised (monotonic clock)."""
+        self.number = 0
+        """Of the signal that raised it."""
         self.is_deferring = False
         self.waiting: list[int] = []
         self.waiting_since = 0.0
@@ -71,8 +83,27 @@ class _Signals:
                 return
         elif self.raised is not None and now - self.raised < STOPPING_SECONDS:
             return
-        self.raised = now
+        self.raised, self.number = now, number
         raise interrupt_of(number)
+
+    def note_ignored(self, hook: Callable[[Any], Any], unraisable: Any) -> None:
+        """Send the signal again if Python has ignored its interrupt; pass any other ignored exception on.
+
+        Args:
+            hook: `sys.unraisablehook`, as it was before.
+            unraisable: its argument.
+        """
+        if self.raised is None or not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            hook(unraisable)
+            return
+        self.raised = None
+        # Not from here, where the interrupt would be ignored again. A `Thread` takes locks, which the interrupted code may hold.
+        _thread.start_new_thread(_send_later, (self.number,))
+
+
+def _send_later(number: int) -> None:
+    time.sleep(REPEAT_SECONDS)
+    os.kill(os.getpid(), number)
 
 
 _active: list[_Signals] = []
@@ -105,12 +136,16 @@ class signals_interrupt:  # noqa: N801 - used like a function; a generator-based
         self._signals: _Signals | None = None
         self._handlers: dict[int, tuple[Any, Any]] = {}
         """The handler before, and the one that was installed instead, by signal."""
+        self._hooks: tuple[Any, Any] = (None, None)
+        """`sys.unraisablehook` before, and the one that was installed instead."""
 
     def __enter__(self) -> Self:
         if not _active and threading.current_thread() is threading.main_thread():
             self._signals = _Signals()
             self._signals.ends_with_session = self._until_exit
             _active.append(self._signals)
+            self._hooks = sys.unraisablehook, partial(self._signals.note_ignored, sys.unraisablehook)
+            sys.unraisablehook = self._hooks[1]
             for number, default in _DEFAULTS.items():
                 before = signal.getsignal(number)
                 handler: Any = self._signals.handle
@@ -127,7 +162,10 @@ class signals_interrupt:  # noqa: N801 - used like a function; a generator-based
             return
         self._signals.is_over = True  # no signal may interrupt the restoring of the handlers
         _active.clear()
-        # Keep a handler that the application installed in the meantime.
+        # Keep a hook and handlers that the application installed in the meantime.
+        before, ours = self._hooks
+        if sys.unraisablehook is ours:
+            sys.unraisablehook = before
         restore_handlers(
             {number: before for number, (before, ours) in self._handlers.items() if signal.getsignal(number) == ours}
         )

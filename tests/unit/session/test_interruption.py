@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import weakref
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -259,6 +260,7 @@ def test_ctrl_c_in_the_import_of_the_database_driver(make_project, had_a_record:
 
 WAITING_NODES = """
 import threading
+import weakref
 
 def count(raw):
     print("started", flush=True)
@@ -309,3 +311,52 @@ def test_a_signal_ends_a_process_with_a_record(make_project, number: signal.Sign
     assert record.error is not None
     assert record.error.type_name == error
     assert [(node.node, node.outcome) for node in record.runs[0].nodes] == [("count", Outcome.INTERRUPTED)]
+
+
+class _Finalized:
+    def __init__(self, number: int | None) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        if self._number is not None:
+            signal.raise_signal(self._number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("place", ["finalizer", "callback"])
+def test_a_signal_is_not_lost_where_python_ignores_exceptions(
+    number: signal.Signals, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It interrupts the code that follows; Python says nothing of an ignored exception."""
+    hook, ended = sys.unraisablehook, []
+
+    def be_interrupted() -> None:
+        with signals_interrupt():
+            thing = _Finalized(number if place == "finalizer" else None)
+            reference = weakref.ref(thing, lambda _dead: signal.raise_signal(number) if place == "callback" else None)
+            del thing
+            assert reference() is None
+            ended.append(threading.Event().wait(60))
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        be_interrupted()
+    assert isinstance(caught.value, Terminated) is (number != signal.SIGINT)
+    assert ended == []
+    assert sys.unraisablehook is hook
+    assert capsys.readouterr().err == ""
+
+
+def test_other_ignored_exceptions_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the hook that was there, which stays if the application has set another one meanwhile."""
+    ignored: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: ignored.append(unraisable.exc_type))
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError
+
+    with signals_interrupt():
+        Broken()
+        mine = sys.unraisablehook = lambda _unraisable: None
+    assert ignored == [ValueError]
+    assert sys.unraisablehook is mine
