@@ -38,7 +38,6 @@ TIMES_SEPARATE = {
     "6 × DataFrames of string objects, 25 nodes": 1.3,
 }
 """For a workload: how many times as long as separate loops, which pass nothing on, the parallel runner may take."""
-DASK_ITSELF = "dask"
 DASK = "treadle dask"
 TIMES_A_DASK_PEER = {
     "1,000 no-ops": ("dask submit loop", 0.20),
@@ -102,11 +101,6 @@ def compared(workload: str) -> set[str]:
     """Return the names of the engines that the goals and the summaries compare for a workload."""
     peers = [goals[workload][0] for goals in (TIMES_A_PEER, TIMES_A_DASK_PEER) if workload in goals]
     return {PLAIN, SEPARATE, DASK, *TIMES_THE_BOUND, *peers}
-
-
-def is_memory_compared(engine: str) -> bool:
-    """Return whether a goal compares the peak memory of an engine."""
-    return engine in {PLAIN, TREADLE, DASK_ITSELF}
 
 
 def needed_bytes(workload: Workload, rows: list[Measurement]) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Timing that survives a noisy machine: interleaved repeats, medians, and the peak memory of the whole process tree.
+"""Timing that survives a noisy machine: each engine in a process of its own, interleaved repeats, medians, and peaks of memory.
 
 An engine repeats a workload as often as its budget of seconds allows, up to a maximum. Engines that the goals and the summaries
 compare always reach the maximum, however long that takes: the ratio of two single runs says little. So do those that may be the
@@ -9,25 +9,20 @@ Short runs are repeated more often, because a single delay can double their time
 0.5 s, depending on whether the receiver's window was full at a bad moment. The median of a few repeats may be either of the two.
 
 Processes differ, too: frames of strings take up to a fifth longer on some workers than on others of the same engine, in each
-repeat. `run.py` therefore measures in several processes, one after the other, each with new engines; `add` puts their figures
-together.
+repeat. `run.py` therefore measures several times, each time with new processes; `add` puts the figures together.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import statistics
-import sys
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from peak import PeakSampler
+from engine_process import FIRST, RUN, START, EngineProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from workloads import Workload
 
@@ -38,7 +33,6 @@ CLOSE = 2.0
 SHORT_SECONDS = 1.0
 SHORT_REPEATS = 3
 """How many times as often as others an engine repeats a workload that it does in less than `SHORT_SECONDS`, if it is compared."""
-_START_ORDER = ("fork", "spawn", "forkserver", "loky", "-")
 
 
 @dataclass
@@ -93,7 +87,7 @@ def measure(
 
     Args:
         workload: the work.
-        engines: who does it; one that refuses it with an empty reason is left out.
+        engines: who does it, not started; one that refuses it with an empty reason is left out.
         compared: the names of the engines that the report compares for this workload.
         repeats: how often at the most, after the first round. Engines that are compared, and those that may be the fastest of the
             others, repeat it so often, and `SHORT_REPEATS` times as often if they take less than `SHORT_SECONDS`.
@@ -102,84 +96,64 @@ def measure(
     Returns:
         A measurement an engine, in the order of the engines.
     """
-    reasons = [engine.refuses(workload) for engine in engines]
-    pairs = [
-        (engine, Measurement(workload.name, engine.name, engine.method, problem=reason or ""))
-        for engine, reason in zip(engines, reasons, strict=True)
-        if reason != ""
-    ]
-    taking = [pair for pair in pairs if not pair[1].problem]
-    _start(workload, taking)
+    rows: list[Measurement] = []
+    taking: list[tuple[Measurement, EngineProcess]] = []
     try:
-        first = _first_round(workload, taking)
-        others = [took for (_, each), took in zip(taking, first, strict=True) if each.is_other and not each.problem]
-        fastest = min(others, default=0.0)
-        rounds = []
-        for (_, measurement), took in zip(taking, first, strict=True):
-            measurement.matters = measurement.engine in compared or (measurement.is_other and took <= CLOSE * fastest)
-            times = SHORT_REPEATS if measurement.matters and took < SHORT_SECONDS else 1
-            # Warm workers import what the tasks need in the first round, so it counts only where another would take too long.
-            floor = repeats * times if measurement.matters else 0 if workload.cold else 1
-            rounds.append(max(floor if took <= LONG_SECONDS else 0, min(repeats, int(budget / took))))
-            if not rounds[-1] and not measurement.problem:
-                measurement.seconds.append(took)
-        for repeat in range(max(rounds, default=0)):
-            for (engine, measurement), count in zip(taking, rounds, strict=True):
-                if repeat < count and not measurement.problem:
-                    _prepare(engine, workload)
-                    gc.collect()
-                    measurement.seconds.append(_checked(engine, workload, measurement))
-    finally:
-        for engine, _ in taking:
-            engine.close()
-    return [measurement for _, measurement in pairs]
-
-
-def _start(workload: Workload, taking: list[tuple[Any, Measurement]]) -> None:
-    """Start the engines: those that fork come first, before the others have threads."""
-    for engine, _ in sorted(taking, key=lambda pair: _START_ORDER.index(pair[0].method)):
-        with _kept_environment():
-            engine.start(workload)
-
-
-def _first_round(workload: Workload, taking: list[tuple[Any, Measurement]]) -> list[float]:
-    """Let each engine run once, and note its peak; return the seconds that each took."""
-    first = []
-    with PeakSampler() as sampler:
-        for engine, measurement in taking:
-            if hasattr(engine, "warm"):
-                engine.warm()
-            _prepare(engine, workload)
-            with sampler.sampling():
-                first.append(_checked(engine, workload, measurement))
-            measurement.peaks.append(sampler.peak_bytes)
-    return first
-
-
-def measure_peaks(workload: Workload, engines: list[Any]) -> list[Measurement]:
-    """Run a workload once on each engine, for the peaks of its memory.
-
-    This process must not have run the workload before: its allocator would still have the memory, and the peak would be too low.
-
-    Args:
-        workload: the work.
-        engines: who does it.
-
-    Returns:
-        A measurement an engine, without seconds.
-    """
-    pairs = [(engine, Measurement(workload.name, engine.name, engine.method)) for engine in engines]
-    try:
-        _start(workload, pairs)
-        _first_round(workload, pairs)
-    finally:
         for engine in engines:
-            engine.close()
-    return [measurement for _, measurement in pairs]
+            reason = engine.refuses(workload)
+            if reason != "":
+                rows.append(Measurement(workload.name, engine.name, engine.method, problem=reason or ""))
+            if reason is None:
+                taking.append((rows[-1], EngineProcess(engine, workload.name)))
+        for row, process in taking:
+            row.problem = process.ask(START).problem
+        first = [(row, process, _run(process, FIRST, row)) for row, process in taking if not row.problem]
+        rounds = _plan(workload, first, compared, repeats, budget)
+        for repeat in range(max((count for *_, count in rounds), default=0)):
+            for row, process, count in rounds:
+                if repeat < count and not row.problem:
+                    row.seconds.append(_run(process, RUN, row))
+    finally:
+        for _, process in taking:
+            process.hang_up()
+        for _, process in taking:
+            process.close()
+    return rows
+
+
+def _plan(
+    workload: Workload,
+    first: list[tuple[Measurement, EngineProcess, float]],
+    compared: Collection[str],
+    repeats: int,
+    budget: float,
+) -> list[tuple[Measurement, EngineProcess, int]]:
+    """Return how often each engine shall repeat a workload after its first run, which is kept where there will be no other."""
+    fastest = min((took for row, _, took in first if row.is_other and not row.problem), default=0.0)
+    rounds = []
+    for row, process, took in first:
+        row.matters = row.engine in compared or (row.is_other and took <= CLOSE * fastest)
+        times = SHORT_REPEATS if row.matters and took < SHORT_SECONDS else 1
+        # Warm workers import what the tasks need in the first round, so it counts only where another would take too long.
+        floor = repeats * times if row.matters else 0 if workload.cold else 1
+        count = max(floor if took <= LONG_SECONDS else 0, min(repeats, int(budget / took))) if not row.problem else 0
+        if not count and not row.problem:
+            row.seconds.append(took)
+        rounds.append((row, process, count))
+    return rounds
+
+
+def _run(process: EngineProcess, command: str, row: Measurement) -> float:
+    """Let an engine run, note its problem and its peak, and return how many seconds it took."""
+    outcome = process.ask(command)
+    row.problem = outcome.problem
+    if command == FIRST:
+        row.peaks.append(outcome.peak_bytes)
+    return outcome.seconds
 
 
 def add(rows: list[Measurement], more: list[Measurement]) -> None:
-    """Add the repeats of another process to the rows of the same engines, without its peaks, which `measure_peaks` measures.
+    """Add the figures of other processes to the rows of the same engines.
 
     Args:
         rows: measurements of one workload, which are changed.
@@ -189,43 +163,8 @@ def add(rows: list[Measurement], more: list[Measurement]) -> None:
     for each in more:
         row = found[each.label]
         row.seconds += each.seconds
+        row.peaks += each.peaks
         row.problem = row.problem or each.problem
-
-
-@contextmanager
-def _kept_environment() -> Iterator[None]:
-    """Undo what an engine does to the environment and the import path of this process.
-
-    dask adds folders to `sys.path`, and sets how glibc returns memory and how many threads numeric libraries have. The others
-    would run with these settings, and Treadle would start its workers anew to apply them: where they are forked, as copies of a
-    process that has run the other engines, and where they are not, with dask's settings for memory.
-    """
-    environment, path = dict(os.environ), list(sys.path)
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-        for name in set(os.environ) - set(environment):
-            del os.environ[name]
-        os.environ.update(environment)
-
-
-def _prepare(engine: Any, workload: Workload) -> None:
-    if hasattr(engine, "prepare"):
-        engine.prepare(workload)
-
-
-def _checked(engine: Any, workload: Workload, measurement: Measurement) -> float:
-    began = time.perf_counter()
-    try:
-        results = engine.run(workload)
-    except Exception as error:  # noqa: BLE001 - whatever an engine raises is its result; the others go on
-        measurement.problem = f"failed: {error!r}"[:300]
-        return time.perf_counter() - began
-    took = time.perf_counter() - began
-    if not getattr(engine, "unchecked", False) and not workload.expected(results):
-        measurement.problem = "wrong results"
-    return took
 
 
 def cores() -> int:

@@ -44,7 +44,8 @@ class PlainLoop:
         return None
 
     def start(self, workload: Workload) -> None:
-        """Nothing to start."""
+        """Import what the tasks need."""
+        workload.touch()
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Run the tasks in order; a value is dropped after its last use, as a careful person would."""
@@ -330,6 +331,8 @@ class KedroRunner:
 
         logging.getLogger("kedro").setLevel(logging.CRITICAL)
         logging.root.handlers.clear()
+        if self.method == "-":
+            workload.touch()
         made = [node(task.func, list(task.inputs) or None, task.output, name=task.name) for task in workload.tasks]
         self._pipeline = pipeline(made)
 

@@ -158,10 +158,8 @@ def _memory(workload: Workload, measured: list[Measurement]) -> str:
     sizes = f"The live data are {workload.live_bytes / 1e6:.0f} MB. The work itself needs {needed / 1e6:.0f} MB: {what}."
     columns = "The last two columns are the peak memory of all processes in the first run, and that peak ÷ what the work needs."
     several = max((len(row.peaks) for row in measured), default=0)
-    medians = f"Peaks that a goal compares are medians of {several} first runs, with their range where it is wide."
-    in_process = sum(row.method == "-" for row in measured)
-    reused = "Engines without workers run in one process and reuse its memory, so the peaks of all but the first may be too low."
-    return " ".join(["", sizes, columns, *([medians] if several > 1 else []), *([reused] if in_process > 1 else [])])
+    medians = f"Peaks of engines that are compared are medians of {several} first runs, with their range where it is wide."
+    return " ".join(["", sizes, columns, *([medians] if several > 1 else [])])
 
 
 def _peak(row: Measurement) -> str:

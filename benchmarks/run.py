@@ -16,11 +16,8 @@ import argparse
 import dataclasses
 import datetime as dt
 import json
-import multiprocessing
 import sys
 import time
-import warnings
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +33,8 @@ import unchanged
 import whole_command
 from chart import draw
 from engines import engines, missing
-from goals import compared, is_memory_compared, verdicts
-from measure import SHORT_REPEATS, SHORT_SECONDS, Measurement, add, machine, measure, measure_peaks
+from goals import compared, verdicts
+from measure import SHORT_REPEATS, SHORT_SECONDS, Measurement, add, machine, measure
 from report import markdown
 from workloads import Workload, workloads
 
@@ -48,13 +45,9 @@ if TYPE_CHECKING:
 
 METHODS = ["fork", "spawn", "forkserver", "loky"]
 QUICK_METHODS = ["forkserver"]
-PEAKS = 3
-"""How often the peak memory is measured of engines that a goal compares, each time in a new process."""
-LONG_ROUND_SECONDS = 15.0
-"""If these engines take longer for a workload together, their peaks are measured once: a full run would take minutes longer."""
 PROCESSES = 3
-"""In how many processes a workload is measured, one after the other, each with new engines. All but the first one measure only
-the engines that matter."""
+"""In how many processes each engine does a workload, one after the other. All but the first time only those that matter take
+part."""
 
 
 def main() -> None:
@@ -89,15 +82,16 @@ def main() -> None:
     measurements: list[Measurement] = []
     for workload in chosen:
         _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
-        wanted = (workload.name, methods, options.workers, options.engines)
-        rows = _measure_in_processes(*wanted, -(-repeats // PROCESSES), budget / PROCESSES)
-        if workload.live_bytes:
-            _add_peaks(rows, *wanted)
-        measurements += rows
+        found = engines(methods, options.workers, cold=workload.cold)
+        wanted = [engine for engine in found if _is_wanted(f"{engine.name}, {engine.method}", options.engines)]
+        measurements += _measure(workload, wanted, -(-repeats // PROCESSES), budget / PROCESSES)
 
     today = dt.datetime.now(tz=dt.timezone.utc).date()
     more = f"{SHORT_REPEATS} times as many of runs below {SHORT_SECONDS:g} s that are compared"
-    kinds = f"{repeats} interleaved repeats in {PROCESSES} processes ({more}, fewer for engines that no goal or summary compares)"
+    kinds = (
+        f"{repeats} interleaved repeats, in {PROCESSES} processes of each engine one after the other ({more}, fewer for engines "
+        "that no goal or summary compares)"
+    )
     heading = f"{today}, {where}, {options.workers} workers, medians of {kinds}"
     report = markdown(heading, chosen, measurements, alone, notes)
     print(report)
@@ -135,64 +129,14 @@ def _alone(options: argparse.Namespace, methods: list[str], repeats: int, began:
     return found
 
 
-def _measure_in_processes(*arguments: Any) -> list[Measurement]:
-    """Measure a workload in several processes, one after the other."""
-    rows = _in_new_process(_measure, *arguments, None)
+def _measure(workload: Workload, wanted: list[Any], repeats: int, budget: float) -> list[Measurement]:
+    """Measure a workload several times, each time with new processes."""
+    rows = measure(workload, wanted, compared(workload.name), repeats=repeats, budget=budget)
     matter = {row.label for row in rows if row.matters and not row.problem}
+    again = [engine for engine in wanted if Measurement(workload.name, engine.name, engine.method).label in matter]
     for _ in range(PROCESSES - 1):
-        add(rows, _in_new_process(_measure, *arguments, matter))
+        add(rows, measure(workload, again, compared(workload.name), repeats=repeats, budget=budget))
     return rows
-
-
-def _add_peaks(rows: list[Measurement], *wanted: Any) -> None:
-    """Measure the peak memory of the engines whose peaks a goal compares again, and add it to their rows."""
-    compared = {row.label: row for row in rows if is_memory_compared(row.engine) and row.seconds and not row.problem}
-    if sum(row.median for row in compared.values()) > LONG_ROUND_SECONDS:
-        return
-    for _ in range(PEAKS - 1):
-        for again in _in_new_process(_measure_peaks, *wanted):
-            if again.label in compared:
-                row = compared[again.label]
-                row.peaks += again.peaks
-                row.problem = row.problem or again.problem
-
-
-def _in_new_process(call: Callable[..., list[Measurement]], *arguments: Any) -> list[Measurement]:
-    """Call in a process of its own: forked workers have a copy of all memory that earlier workloads left in an allocator."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(call, *arguments).result()
-
-
-def _measure(
-    name: str,
-    methods: list[str],
-    workers: int,
-    wanted: list[str],
-    repeats: int,
-    budget: float,
-    matter: set[str] | None,
-) -> list[Measurement]:
-    """Measure one workload in this process, on the wanted engines; on those of them that matter unless that is None."""
-    workload, found = _workload_and_engines(name, methods, workers, wanted)
-    if matter is not None:
-        found = [engine for engine in found if Measurement(name, engine.name, engine.method).label in matter]
-    return measure(workload, found, compared(name), repeats=repeats, budget=budget)
-
-
-def _measure_peaks(name: str, methods: list[str], workers: int, wanted: list[str]) -> list[Measurement]:
-    """Measure the peak memory of a workload on the engines whose peaks a goal compares, in this process."""
-    workload, found = _workload_and_engines(name, methods, workers, wanted)
-    return measure_peaks(workload, [engine for engine in found if is_memory_compared(engine.name)])
-
-
-def _workload_and_engines(name: str, methods: list[str], workers: int, wanted: list[str]) -> tuple[Workload, list[Any]]:
-    """Set this process up for measurements, and return the workload and the wanted engines."""
-    multiprocessing.set_start_method(None, force=True)  # spawned processes get spawn, and Kedro's runner takes what is set
-    # Peers fork beside threads, and say so; it is their way.
-    warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
-    (workload,) = (each for each in workloads() if each.name == name)
-    found = engines(methods, workers, cold=workload.cold)
-    return workload, [engine for engine in found if _is_wanted(f"{engine.name}, {engine.method}", wanted)]
 
 
 def _is_wanted(name: str, only: list[str]) -> bool:

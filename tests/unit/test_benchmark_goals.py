@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import patch
 
 import pytest
 
@@ -116,8 +115,7 @@ def test_a_peak_is_compared_with_the_live_data_and_what_a_task_needs_on_each_wor
 
 
 def test_the_peak_of_dask_stands_beside_that_of_treadle(benchmarks):
-    """It is measured as often, and divided by the same."""
-    assert benchmarks("goals").is_memory_compared("dask")
+    """It is divided by the same."""
     _found, report = peak_verdict(benchmarks, plain_loop=1.0, treadle_parallel__fork=1.2, dask__spawn=(1.5, 1.6, 1.4))
     (line,) = (each for each in report.splitlines() if each.startswith("| dask | spawn |"))
     assert line.endswith("| 1.50 |")
@@ -150,76 +148,77 @@ def test_the_median_of_several_peaks_counts(benchmarks):
     assert (lowest / median, highest / median) == pytest.approx((1.1 / 1.2, 1.6 / 1.2), rel=0.02)
 
 
-class Engine:
-    """An engine that does nothing, and counts how often it does it."""
+def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(benchmarks, monkeypatch):
+    """Without any budget: those of the goals and the fastest of the others 3 times, any other once."""
+    monkeypatch.setattr(benchmarks("measure"), "SHORT_SECONDS", 0.0)
+    found = measured(benchmarks, budget=0.0)
+    assert [(row.problem, len(row.peaks)) for row in found] == [("", 1)] * 4
+    assert [len(row.seconds) for row in found] == [3, 1, 3, 3]
+    assert [row.matters for row in found] == [True, False, True, True]
 
-    def __init__(self, name, method):
-        self.name, self.method, self.runs = name, method, 0
+
+def test_short_runs_that_are_compared_are_repeated_more_often(benchmarks):
+    """9 repeats instead of 3; any other engine as often as its budget allows, and 3 times at the most."""
+    assert [len(row.seconds) for row in measured(benchmarks, budget=60.0)] == [9, 3, 9, 9]
+
+
+def measured(benchmarks, budget):
+    """Measure two engines that a goal compares, one that may be the fastest of the others, and one more, 3 times."""
+    engines, peers = benchmarks("engines"), benchmarks("peers")
+    some = [
+        peers.PlainLoop(),
+        engines.Treadle("thread", "-", 2),
+        engines.Treadle("parallel", "spawn", 2),
+        peers.FuturesLoop("spawn", 2),
+    ]
+    workload = benchmarks("workloads").small(cold=False)
+    return benchmarks("measure").measure(workload, some, {"plain loop", "treadle parallel"}, repeats=3, budget=budget)
+
+
+class Faulty:
+    """An engine with a fault: an error when it starts or runs, or the end of its process."""
+
+    method = "-"
+
+    def __init__(self, name):
+        self.name = name
 
     def refuses(self, _workload):
         """It takes all."""
 
     def start(self, _workload):
-        """Nothing to start."""
+        """Start, or fail."""
+        if self.name == "start":
+            raise OSError("no workers")
+
+    def run(self, _workload):
+        """Fail, or end the process, or return something else."""
+        if self.name == "run":
+            raise ValueError("no result")
+        if self.name == "end":
+            os._exit(7)
+        return {}
 
     def close(self):
         """Nothing to close."""
 
-    def run(self, _workload):
-        """Count."""
-        self.runs += 1
-        return {}
 
-
-def test_only_engines_that_are_compared_repeat_a_workload_beyond_their_budget(benchmarks, monkeypatch):
-    """Without any budget: those of the goals and the fastest of the others 7 times, any other once."""
-    monkeypatch.setattr(benchmarks("measure"), "SHORT_SECONDS", 0.0)
-    engines = four_engines()
-    found = measured(benchmarks, engines, budget=0.0)
-    assert [len(row.seconds) for row in found] == [7, 1, 7, 7]
-    assert [engine.runs for engine in engines] == [8, 2, 8, 8]
-    assert [row.matters for row in found] == [True, False, True, True]
-
-
-def test_short_runs_that_are_compared_are_repeated_more_often(benchmarks):
-    """The runs take no time: 21 repeats instead of 7; any other engine as often as its budget allows, and 7 times at the most."""
-    assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=0.0)] == [21, 1, 21, 21]
-    assert [len(row.seconds) for row in measured(benchmarks, four_engines(), budget=60.0)] == [21, 7, 21, 21]
-
-
-def four_engines():
-    """Two that a goal compares, one that may be the fastest of the others, and one more."""
-    return [
-        Engine("plain loop", "-"),
-        Engine("treadle thread", "-"),
-        Engine("treadle parallel", "fork"),
-        Engine("joblib", "loky"),
-    ]
-
-
-def measured(benchmarks, engines, budget):
-    """Measure the engines, 7 times; without a garbage collection before each run, which takes long in a process of tests."""
-    workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
-    with patch("gc.collect"):
-        return benchmarks("measure").measure(workload, engines, {"plain loop", "treadle parallel"}, repeats=7, budget=budget)
-
-
-def test_peaks_are_measured_without_timing(benchmarks):
-    """Each engine runs once."""
-    workload = SimpleNamespace(name="work", cold=False, expected=lambda _results: True)
-    engines = [Engine("plain loop", "-"), Engine("treadle parallel", "fork")]
-    found = benchmarks("measure").measure_peaks(workload, engines)
-    assert [(len(row.peaks), row.seconds, row.problem) for row in found] == [(1, [], "")] * 2
-    assert [engine.runs for engine in engines] == [1, 1]
+def test_an_engine_that_fails_is_a_row_that_says_so(benchmarks):
+    """The other rows have their figures."""
+    engines = [*map(Faulty, ("start", "run", "end", "wrong")), benchmarks("peers").PlainLoop()]
+    found = benchmarks("measure").measure(benchmarks("workloads").small(cold=False), engines, set(), repeats=1, budget=0.0)
+    problems = ["failed: OSError('no workers')", "failed: ValueError('no result')", "failed: its process ended with code 7"]
+    assert [row.problem for row in found] == [*problems, "wrong results", ""]
+    assert [len(row.seconds) for row in found] == [0, 0, 0, 0, 1]
 
 
 def test_what_several_processes_measured_is_put_together(benchmarks):
-    """The second process measured only the engine that matters, and its result was wrong. Its peak does not count."""
+    """The second time only the engine that matters was measured, and its result was wrong."""
     kind = benchmarks("measure").Measurement
     first, other = kind("work", "treadle parallel", "fork", [1.0, 3.0], [100]), kind("work", "kedro thread", "-", [9.0], [50])
     more = [kind("work", "treadle parallel", "fork", [2.0], [300], "wrong results")]
     benchmarks("measure").add([first, other], more)
-    assert (first.median, first.peak_bytes, first.problem) == (2.0, 100, "wrong results")
+    assert (first.median, first.peak_bytes, first.problem) == (2.0, 200, "wrong results")
     assert (other.seconds, other.peaks, other.problem) == ([9.0], [50], "")
 
 
