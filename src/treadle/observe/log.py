@@ -137,23 +137,26 @@ class LogObserver:
         seconds, done = event.at - tally.started, len(tally.done)
         if not tally.total:
             return
+        reused = f", {len(tally.reused)} up to date" if tally.reused else ""
+        left = tally.total - done - len(event.failed) - len(tally.reused)
         if event.outcome is Outcome.SUCCEEDED:
-            reused = f", {len(tally.reused)} up to date" if tally.reused else ""
             self.logger.info("Finished %d of %d nodes in %.2f s%s.", done, tally.total, seconds, reused)
         elif event.outcome is Outcome.INTERRUPTED:
-            self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished.", seconds, done, tally.total)
+            self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished%s.", seconds, done, tally.total, reused)
         elif tally.ended_well and len(event.failed) == 1:
-            left = tally.total - done - 1
-            self.logger.info("Ended after %.2f s: %d of %d nodes finished, %d not run.", seconds, done, tally.total, left)
+            self.logger.info(
+                "Ended after %.2f s: %d of %d nodes finished%s, %d not run.", seconds, done, tally.total, reused, left
+            )
         else:
-            failed = f"{len(event.failed)} failed, " if event.failed else ""
+            failed = f", {len(event.failed)} failed" if event.failed else ""
             self.logger.error(
-                "Failed after %.2f s: %d of %d nodes finished, %s%d not run.",
+                "Failed after %.2f s: %d of %d nodes finished%s%s, %d not run.",
                 seconds,
                 done,
                 tally.total,
+                reused,
                 failed,
-                tally.total - done - len(event.failed),
+                left,
             )
 
     def _count(self) -> str:

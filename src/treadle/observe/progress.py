@@ -198,18 +198,17 @@ class Progress:
         outcome = state.finished.outcome if state.finished else Outcome.SUCCEEDED if kind is None else Outcome.FAILED
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             outcome = Outcome.INTERRUPTED
+        reused = f", {len(state.reused)} up to date" if state.reused else ""
+        finished = f"with {state.done} of {state.total} nodes finished{reused}"
         if outcome is Outcome.SUCCEEDED:
             nodes = "1 node" if state.done == 1 else f"{state.done} nodes"
-            reused = f", {len(state.reused)} up to date" if state.reused else ""
             return f"[green]{outcome.symbol}[/green] {nodes} in {took}{reused} ({state.description})"
         if outcome is Outcome.INTERRUPTED:
-            return (
-                f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {state.done} of {state.total} nodes finished"
-            )
+            return f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, {finished}"
         if state.ended_by is not None and len(state.failed) == 1:
-            how = f"ended by {escape(printable(state.ended_by))} after {took}, with {state.done} of {state.total} nodes finished"
+            how = f"ended by {escape(printable(state.ended_by))} after {took}, {finished}"
             return f"[yellow]{Outcome.INTERRUPTED.symbol}[/yellow] {how}"
-        return f"[red]{outcome.symbol}[/red] failed after {took}, with {state.done} of {state.total} nodes finished"
+        return f"[red]{outcome.symbol}[/red] failed after {took}, {finished}"
 
     def _replace_streams(self, user_input: UserInputMonitor) -> None:
         """Show the output of nodes above the display, each line with its node."""

@@ -11,6 +11,7 @@ from treadle.events import (
     Failure,
     NodeFailed,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     Outcome,
@@ -143,6 +144,38 @@ def test_the_last_line_says_how_the_run_ended(observe, caplog, event, level, lin
     observe(NodeSkipped("node_2", 103.0))
     observe(event)
     assert (caplog.records[-1].levelname, caplog.messages[-1]) == (level, line)
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            RunFinished("id", 104.0, Outcome.FAILED, ("node_1",)),
+            "Failed after 4.00 s: 1 of 12 nodes finished, 2 up to date, 1 failed, 8 not run.",
+        ),
+        (
+            RunFinished("id", 104.0, Outcome.INTERRUPTED),
+            "Interrupted after 4.00 s, with 1 of 12 nodes finished, 2 up to date.",
+        ),
+    ],
+)
+def test_nodes_that_are_up_to_date_are_not_missing_at_the_end(observe, caplog, event, line):
+    """However a run ends, its last line counts them by themselves, and not among those that did not run."""
+    observe(STARTED)
+    observe(NodeReused("node_2", 100.0))
+    observe(NodeReused("node_3", 100.0))
+    observe(finished("node_0", 100.0, 101.0))
+    observe(event)
+    assert caplog.messages[-1] == line
+
+
+def test_the_end_by_sys_exit_counts_nodes_that_are_up_to_date(observe, caplog):
+    """They are not among those that did not run."""
+    observe(STARTED)
+    observe(NodeReused("node_2", 100.0))
+    observe(NodeFailed("fit", "main", 1, 101.0, 102.5, Failure("SystemExit", "0", "…")))
+    observe(RunFinished("id", 104.0, Outcome.FAILED, ("fit",)))
+    assert caplog.messages[-1] == "Ended after 4.00 s: 0 of 12 nodes finished, 1 up to date, 10 not run."
 
 
 def test_an_observer_serves_many_runs(observe, caplog):

@@ -18,6 +18,7 @@ from treadle.events import (
     Failure,
     NodeFailed,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     Outcome,
@@ -149,6 +150,20 @@ def test_one_line_stays(scene, outcome, error, summary):
     shown, _, after = written.rpartition("\x1b[?25h")  # the cursor is shown again: rich is done
     assert "\x1b[?25l" in shown
     assert after.rpartition("\x1b[2K")[2].strip() == summary
+
+
+@pytest.mark.parametrize(
+    ("outcome", "how"),
+    [(Outcome.FAILED, "✘ failed after 5.0 s, with"), (Outcome.INTERRUPTED, "■ interrupted after 5.0 s, with")],
+)
+def test_nodes_that_are_up_to_date_are_counted_at_the_end(scene, outcome, how):
+    """Also if the run does not succeed."""
+    with scene.progress as progress:
+        progress(STARTED)
+        progress(NodeReused("split", 100.0))
+        progress(finished("fit", 100.0, 104.0))
+        progress(RunFinished("id", 105.0, outcome))
+    assert f"{how} 1 of 4 nodes finished, 1 up to date" in " ".join(scene.terminal.getvalue().split())
 
 
 def test_log_lines_appear_above(scene, monkeypatch):
