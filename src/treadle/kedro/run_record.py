@@ -103,7 +103,9 @@ def recorded(
     error: BaseException | None = None
     try:
         with claimed(reuse.resumed, reuse.store, run_id), logs_captured(run.recorder.log):
-            yield RunRecording((run.recorder,), lambda: past_seconds(run.store), lambda: past_runs(run.store, reuse.package))
+            yield RunRecording(
+                (run.recorder,), lambda: past_seconds(run.store, reuse.package), lambda: past_runs(run.store, reuse.package)
+            )
         outcome = Outcome.SUCCEEDED
     except INTERRUPTS as exc:  # the latter by a signal handler of the application
         outcome, error = Outcome.INTERRUPTED, exc

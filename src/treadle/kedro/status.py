@@ -93,7 +93,7 @@ def kedro_status(
 
             try:
                 yield RunStatus(
-                    node_statuses(reuse.reuse, reuse.store.durations()),
+                    node_statuses(reuse.reuse, reuse.store.durations(package_name=reuse.package)),
                     descendants=lambda names: [node.name for node in pipeline.from_nodes(*names).nodes],
                     plan=plan,
                     successes=lambda names: reuse.reuse.accepted(names, session.session_id, time.time()),

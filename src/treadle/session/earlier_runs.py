@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def past_seconds(store: SessionStore | None) -> Mapping[str, float]:
-    """Return how long nodes took in earlier sessions.
+def past_seconds(store: SessionStore | None, package_name: str) -> Mapping[str, float]:
+    """Return how long nodes took in a project's earlier sessions.
 
     Args:
         store: the store of the sessions, if it can be used.
+        package_name: the project's package.
 
     Returns:
         Seconds by node; empty if the store cannot provide them.
@@ -33,7 +34,7 @@ def past_seconds(store: SessionStore | None) -> Mapping[str, float]:
     if durations is None:
         return {}
     try:
-        known: Mapping[str, float] = durations()
+        known: Mapping[str, float] = durations(package_name=package_name)
     except StoreError as exc:
         _logger.warning("Node durations of earlier sessions cannot be read, so nodes are scheduled without them: %s", exc)
         return {}

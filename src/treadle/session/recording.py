@@ -94,7 +94,7 @@ class Recording:
 
     def past_seconds(self) -> Mapping[str, float]:
         """Return node durations of earlier sessions; empty if the store cannot provide them."""
-        return past_seconds(self.store if self._problem is None else None)
+        return past_seconds(self.store if self._problem is None else None, self._project.package_name)
 
     def past_runs(self) -> Sequence[RunTimes]:
         """Return the times of earlier runs, the latest first; empty if the store cannot provide them."""

@@ -44,11 +44,12 @@ class PastRun(NamedTuple):
 class HistoryAccess(DatabaseAccess):
     """The durations of earlier runs, in a database."""
 
-    def durations(self, sessions: int = 5) -> dict[str, float]:
+    def durations(self, sessions: int = 5, *, package_name: str | None = None) -> dict[str, float]:
         """Return the durations of nodes in the latest sessions.
 
         Args:
             sessions: number of sessions to consider.
+            package_name: only the sessions of this package count, as a store may have those of many projects; None for all.
 
         Returns:
             The median seconds of each node's successful attempts, by node name; empty if no session is recorded.
@@ -61,16 +62,19 @@ class HistoryAccess(DatabaseAccess):
 
         if self._is_missing():
             return {}
+        of_package = "" if package_name is None else "package_name = :package_name AND "
         # Not a session that has just begun, such as the one that asks.
         query = (
             "SELECT node, started, finished FROM treadle_nodes WHERE outcome = :succeeded AND session_id IN ("
-            "SELECT session_id FROM treadle_sessions WHERE EXISTS (SELECT 1 FROM treadle_nodes "
+            f"SELECT session_id FROM treadle_sessions WHERE {of_package}EXISTS (SELECT 1 FROM treadle_nodes "
             "WHERE treadle_nodes.session_id = treadle_sessions.session_id AND treadle_nodes.outcome = :succeeded) "
             "ORDER BY session_id DESC LIMIT :sessions)"
         )
         seconds: defaultdict[str, list[float]] = defaultdict(list)
         with self._connected("read") as connection:
-            values = {"succeeded": Outcome.SUCCEEDED.value, "sessions": sessions}
+            values: dict[str, Any] = {"succeeded": Outcome.SUCCEEDED.value, "sessions": sessions}
+            if package_name is not None:
+                values["package_name"] = package_name
             for node, started, finished in connection.select(query, values):
                 if started is not None and finished is not None:
                     seconds[node].append(finished - started)

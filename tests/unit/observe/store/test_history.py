@@ -36,6 +36,16 @@ def test_the_history_of_a_session_is_that_of_its_project(store):
     assert [dict(run.nodes) for run in past] == [{"a": 1.0}, {"a": 2.0}, {"a": 3.0}, {"a": 4.0}]
 
 
+def test_durations_are_those_of_the_package(store, records):
+    """Nodes of other projects in the same store may have the same names; nor do their sessions displace those of the package."""
+    other = records.session(None, [records.attempt("a", "worker-1", 0.0, 99.0, sent=0.0)], wall=99.0)
+    for number in range(5):
+        store.save(other._replace(session_id=f"s5-{number}", package_name="other"))
+    assert store.durations(package_name=other.package_name) == {"a": 5.0}
+    assert store.durations() == store.durations(package_name="other") == {"a": 99.0}
+    assert store.durations(package_name="none") == {}
+
+
 def test_a_long_history_is_cut(store, tmp_path):
     """At most so many runs, and at most so many nodes in all of them; an empty store has none."""
     assert [run.session_id for run in store.history("s4", runs=2)] == ["s2", "s3"]
