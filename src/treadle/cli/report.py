@@ -50,14 +50,15 @@ def report(
 ) -> None:
     """Write a report of a run: one HTML file that explains where the time went.
 
-    ID is a session, or a unique prefix of its id; the newest session by default. It may have failed, may have been killed, or may
-    still be running. With two sessions, the report of ID2 shows the differences from ID.
+    ID is a session, or a unique prefix of its id; the project's newest session by default. It may have failed, may have been
+    killed, or may still be running. With two sessions, the report of ID2 shows the differences from ID.
 
     \b
     treadle report --open
     treadle report 2026-01-30T12 2026-01-31T12 --output compared.html
     """  # noqa: D301 - \b tells click not to rewrap the following lines
     from treadle.cli.location import enter_any_project
+    from treadle.project import configured_project
     from treadle.session.reporting import report_of
 
     context.meta[STORE] = store
@@ -65,7 +66,8 @@ def report(
     wanted, before = (second_id, session_id) if second_id is not None else (session_id, None)
     if output == _STDOUT and opens:
         raise click.UsageError("--open needs a file, so it does not go together with --output -.", context)
-    made = report_of(open_store(context), wanted, before)
+    package = configured_project().package_name if store is None else None
+    made = report_of(open_store(context), wanted, before, package_name=package)
     if output == _STDOUT:
         click.echo(made.html().encode(), nl=False)
         return

@@ -51,13 +51,16 @@ def make_report(record: SessionRecord, store: SessionStore | None = None, before
     return Report(record, earlier, past)
 
 
-def report_of(store: SessionStore, session_id: str | None = None, before: str | None = None) -> Report:
+def report_of(
+    store: SessionStore, session_id: str | None = None, before: str | None = None, *, package_name: str | None = None
+) -> Report:
     """Make the report of a recorded session, and close the store.
 
     Args:
         store: the store of the session.
         session_id: id of the session, or a unique prefix; the newest session by default.
         before: id of an earlier session to compare with.
+        package_name: the package whose newest session it is, as a store may have those of many projects; None for any.
 
     Returns:
         The report.
@@ -68,11 +71,19 @@ def report_of(store: SessionStore, session_id: str | None = None, before: str | 
     """
     with closing(store):
         if session_id is None:
-            newest = store.list(1)
-            if not newest:
+            session_id = _newest(store, package_name)
+            if session_id is None:
                 msg = "No session is recorded yet, so there is nothing to report: `treadle run` records one."
                 raise SessionError(msg)
-            session_id = newest[0].session_id
         with collection_paused():
             record = store.load(session_id)
         return make_report(record, store, before)
+
+
+def _newest(store: SessionStore, package_name: str | None) -> str | None:
+    newest_session: Any = getattr(store, "newest_session", None)  # optional: a custom store may not have it
+    if package_name is not None and newest_session is not None:
+        found: str | None = newest_session(package_name)
+        return found
+    newest = store.list(1)
+    return newest[0].session_id if newest else None

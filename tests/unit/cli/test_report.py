@@ -183,3 +183,30 @@ def test_an_older_record_without_a_graph_has_a_report(project):
     store.save(record._replace(runs=(record.runs[0]._replace(graph=None, memory=None),)))
     store.close()
     assert main(["report", "--output", "old.html"]) == 0
+
+
+def test_the_newest_session_is_one_of_the_project(project, capsys):
+    """Other projects may have newer ones in the same store; with `--store`, the newest of all is meant."""
+    assert main(["run"]) == 0
+    (own,) = ids(project)
+    store = SQLStore(project_path=project)
+    store.save(store.load(own)._replace(session_id=f"9{own}", package_name="other"))
+    store.close()
+    capsys.readouterr()
+    assert main(["report"]) == 0
+    assert capsys.readouterr().out.strip().endswith(f"{own}.html")
+    assert (project / ".treadle" / "reports" / f"{own}.html").is_file()
+    assert main(["report", "--store", str(project / ".treadle" / "sessions.db")]) == 0
+    assert f"9{own}" in capsys.readouterr().out
+
+
+def test_a_project_without_sessions_in_a_store_that_has_others(project, capsys):
+    """No report of another project is written."""
+    assert main(["run"]) == 0
+    store = SQLStore(project_path=project)
+    own = ids(project)[0]
+    store.save(store.load(own)._replace(package_name="other"))
+    store.close()
+    capsys.readouterr()
+    assert main(["report"]) != 0
+    assert "No session is recorded yet" in capsys.readouterr().err

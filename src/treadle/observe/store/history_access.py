@@ -1,4 +1,4 @@
-"""The methods of the SQL store that return how long earlier runs and their nodes took.
+"""The methods of the SQL store that return how long earlier runs and their nodes took, and the newest run of a package.
 
 State: none besides the store's. Neighbours: `store.py`, whose class inherits from this one; `treadle.observe.report.history`
 compares a run with what this returns.
@@ -133,6 +133,22 @@ class HistoryAccess(DatabaseAccess):
             "AND outcome = :outcome AND started IS NOT NULL AND finished IS NOT NULL",
             {"session_id": session_id, "run": run, "outcome": Outcome.SUCCEEDED.value},
         )
+
+    def newest_session(self, package_name: str) -> str | None:
+        """Return the id of the newest session of a package; None if it has none.
+
+        Args:
+            package_name: the package; a database may have the sessions of several.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        if self._is_missing():
+            return None
+        query = "SELECT MAX(session_id) FROM treadle_sessions WHERE package_name = :package_name"
+        with self._connected("read") as connection:
+            found: str | None = connection.select_value(query, {"package_name": package_name})
+        return found
 
     def history(self, session_id: str, *, runs: int = 50, most_nodes: int = 100_000) -> tuple[PastRun, ...]:
         """Return the runs of the same package and environment before a session.
