@@ -101,14 +101,20 @@ def order_faults(events, pipeline):
     return faults if isinstance(events[-1], RunFinished) else [*faults, "the run"]
 
 
-def story(runner, seed, folder, observers=()):
-    """All that can be known of a run, whichever runner runs it. The observers also get its events."""
+def story(runner, seed, folder, observers=(), *, seconds=None):
+    """All that can be known of a run, whichever runner runs it.
+
+    The observers also get its events. `seconds` is how long each node is expected to take.
+    """
     folder.mkdir()
     pipeline, catalog = random_run(seed, folder)
     events, failures, values = [], [], {}
+    known = dict.fromkeys((each.name for each in pipeline.nodes), seconds) if seconds is not None else {}
     runner.resources = {"seat": 1}
     try:
-        result = runner.run(pipeline, catalog, observers=[events.append, *observers], on_failure="continue")
+        result = runner.run(
+            pipeline, catalog, observers=[events.append, *observers], durations=lambda: known, on_failure="continue"
+        )
         values = {name: number_of(value) for name, value in result.items()}
     except NodeError as error:
         failures = sorted((each.node, each.attempt, each.failure.message) for each in error.failures or (error,))

@@ -7,6 +7,7 @@ import random
 import signal
 
 import numpy as np
+import pytest
 
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, node
 
@@ -51,19 +52,21 @@ def graph(seed, folder, *, deadly):
     return Pipeline(nodes)
 
 
-def outcome(runner, pipeline, folder):
+def outcome(runner, pipeline, folder, seconds=None):
     """What a run returns, and what its nodes wrote."""
-    result = {name: number(value) for name, value in runner.run(pipeline, Catalog()).items()}
+    known = dict.fromkeys((each.name for each in pipeline.nodes), seconds) if seconds is not None else {}
+    result = {name: number(value) for name, value in runner.run(pipeline, Catalog(), durations=lambda: known).items()}
     return result, {path.name: path.read_text() for path in folder.glob("written_*")}
 
 
-def test_workers_that_die_change_nothing(parallel_runner, start_method, tmp_path):
-    """The results are the same, and no node that has no value to lose is run again. Each start method has its own graph."""
-    seed = START_METHODS.index(start_method)
+@pytest.mark.parametrize("seconds", [None, 1e-6], ids=["unknown", "expected to be tiny"])
+def test_workers_that_die_change_nothing(parallel_runner, start_method, tmp_path, seconds):
+    """The results are the same, and no node that has no value to lose is run again. Each start method has its own graphs."""
+    seed = START_METHODS.index(start_method) + (0 if seconds is None else len(START_METHODS))
     calm, wild = tmp_path / "calm", tmp_path / "wild"
     calm.mkdir()
     wild.mkdir()
     expected = outcome(SequentialRunner(), graph(seed, calm, deadly=False), calm)
     assert isinstance(parallel_runner, ParallelRunner)
-    assert outcome(parallel_runner, graph(seed, wild, deadly=True), wild) == expected
+    assert outcome(parallel_runner, graph(seed, wild, deadly=True), wild, seconds) == expected
     assert list(wild.glob("dead_*")), "no worker died"

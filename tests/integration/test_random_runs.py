@@ -16,3 +16,11 @@ def test_each_runner_tells_the_same_story(any_runner, way, tmp_path, seed, rando
     assert max(expected["released"].values(), default=1) == 1
     seen = random_runs.story(any_runner, seed, tmp_path / way)
     assert seen == expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_runner_that_expects_tiny_nodes_tells_the_same_story(any_runner, way, tmp_path, seed, random_runs):
+    """A node shares its job with all that need nothing else; many of them take longer than that, and the rest is returned."""
+    expected = random_runs.story(SequentialRunner(), seed, tmp_path / "expected")
+    seen = random_runs.story(any_runner, seed, tmp_path / way, seconds=1e-6)
+    assert seen == expected

@@ -117,12 +117,12 @@ class Executor:
         commands: dict[int, list[Job]] = {}
         try:
             for job in jobs:
-                worker, nodes, inputs, last, local, independent = job
+                worker, nodes, inputs, last, local, independent, returnable = job
                 if main is not None and worker == MAIN:
                     main.submit(job)
                     continue
                 handles = tuple(self.store.handles(inputs)) if inputs else ()
-                command = new_record(Job, (run, nodes, handles, last, local, independent))
+                command = new_record(Job, (run, nodes, handles, last, local, independent, returnable))
                 if worker in commands:
                     commands[worker].append(command)
                 else:
@@ -276,7 +276,7 @@ class Executor:
 
     def transfer(self, dataset: int, worker: int) -> None:
         """Request a value from the worker that has it. The worker reports Transferred when it has pickled the value."""
-        self.pool.send(worker, Transfer(self._run, dataset, self.store.spare(dataset)))
+        self.pool.send(worker, Transfer(self._run, dataset, self.store.expect_transferred(dataset, worker)))
 
     def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:
         """Release a value, in the store and in the workers that hold it or a copy of it."""

@@ -99,7 +99,7 @@ class InlineStore:
         with self._lock:
             return [(dataset, self._handles[dataset]) for dataset in datasets]
 
-    def spare(self, dataset: int) -> int | None:  # noqa: ARG002 - there are no memory files
+    def expect_transferred(self, dataset: int, worker: int) -> int | None:  # noqa: ARG002 - there are no memory files
         """Return None: there are no memory files."""
         return None
 

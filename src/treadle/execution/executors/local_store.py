@@ -56,7 +56,7 @@ class LocalStore:
         """Return nothing: workers read the store directly."""
         return ()
 
-    def spare(self, dataset: int) -> int | None:  # noqa: ARG002 - nothing is transferred here
+    def expect_transferred(self, dataset: int, worker: int) -> int | None:  # noqa: ARG002 - nothing is transferred here
         """Return None: nothing is transferred."""
         return None
 

@@ -28,6 +28,8 @@ class Capabilities(NamedTuple):
         can_kill: it can kill a worker in the middle of a node.
         queues: a worker can queue jobs, and returns them when it is asked to, or when a node takes long; the later nodes of
             that node's job, too, if they are independent.
+        returns_rest: a worker also returns those that need the node, if the job says that they are returnable, and can transfer
+            values that stayed within the job.
         label: name of its workers, before their number.
         recycles: its workers are replaced when they reach a limit; it has the methods `worn` and `retire`.
         concurrent: nodes run while the caller does something else; False if the only worker is the thread that calls `wait`.
@@ -46,6 +48,7 @@ class Capabilities(NamedTuple):
     processes: bool
     can_kill: bool
     queues: bool
+    returns_rest: bool = False
     label: str = "worker"
     recycles: bool = False
     concurrent: bool = True
@@ -152,8 +155,12 @@ class ValueStore(Protocol):
     def handles(self, datasets: Iterable[int]) -> Sequence[tuple[int, Handle]]:
         """Return handles that can be sent with a job."""
 
-    def spare(self, dataset: int) -> int | None:
-        """Return a descriptor of reusable memory, for a worker to write this value into; None if there is none."""
+    def expect_transferred(self, dataset: int, worker: int) -> int | None:
+        """Expect a value from the worker that has it, which may not have been reported: it stayed within a job so far.
+
+        Returns:
+            The descriptor of reusable memory for the worker to write the value into; None if there is none.
+        """
 
     def release(self, dataset: int) -> None:
         """Release a value."""

@@ -148,7 +148,8 @@ class RunLoop:
             main_only = self._executor.begin(self._bundle, self._run_until)
             if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
                 self._observers.before_first_node()  # while the workers start
-            scheduler.prepare(expected, main_only, self._bundle.undecided_nodes())
+            fuse_tiny = self._executor.capabilities.returns_rest
+            scheduler.prepare(expected, main_only, self._bundle.undecided_nodes(), fuse_tiny=fuse_tiny)
         self._run_until()
         failures = self._failure_handler.failures
         error = failures.combine_errors(scheduler.done()) if failures.names else None

@@ -211,6 +211,7 @@ class Job(NamedTuple):
             it loads. Their values are not reported.
         independent: whether the nodes need nothing of each other. Those behind a node that takes long are then returned, as
             jobs that are queued behind it are.
+        returnable: whether they are returned although they may need it. Values that stayed within the job can be transferred.
     """
 
     run: int
@@ -219,12 +220,13 @@ class Job(NamedTuple):
     last: tuple[tuple[int, int], ...] = ()
     local: tuple[int, ...] = ()
     independent: bool = False
+    returnable: bool = False
 
     def separate(self) -> list[Job]:
         """Return a job for each node if the nodes are independent, else this job. The first one has all inputs."""
         if not self.independent:
             return [self]
-        run, nodes, inputs, last, local, _independent = self
+        run, nodes, inputs, last, local, _independent, _returnable = self
         return [Job(run, (node,), () if place else inputs, last, local) for place, node in enumerate(nodes)]
 
 

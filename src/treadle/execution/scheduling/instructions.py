@@ -8,7 +8,9 @@ from treadle.named_tuple import NamedTuple
 
 
 class RunJob(NamedTuple):
-    """Run nodes on a worker, one after the other: a chain, each of whose nodes needs the one before, or independent tiny nodes.
+    """Run nodes on a worker, one after the other.
+
+    They are a chain, each of whose nodes needs the one before, a graph of tiny nodes, or independent tiny nodes.
 
     Attributes:
         worker: the worker.
@@ -17,6 +19,8 @@ class RunJob(NamedTuple):
         last: (dataset, node) if the node is the dataset's last consumer: after it the value is no longer needed.
         local: datasets that are made and consumed within the job.
         independent: whether the nodes need nothing of each other, so that the worker can return those that have not started.
+        returnable: whether the worker returns those that have not started although they may need the others: a graph of nodes
+            that were expected to be tiny, of which one takes long.
     """
 
     worker: int
@@ -25,6 +29,7 @@ class RunJob(NamedTuple):
     last: tuple[tuple[int, int], ...]
     local: tuple[int, ...]
     independent: bool = False
+    returnable: bool = False
 
 
 class LoadValue(NamedTuple):

@@ -14,6 +14,7 @@ from treadle.execution.scheduling.pending import PendingJobs
 from treadle.execution.scheduling.policies import Policies
 from treadle.execution.scheduling.queues import ReadyQueues
 from treadle.execution.scheduling.states import NODE_MOVES, NodeState, States
+from treadle.execution.scheduling.tiny_graphs import tiny_graph
 from treadle.execution.scheduling.values import Values
 from treadle.execution.scheduling.view import SchedulerView
 from treadle.execution.scheduling.workers import Workers
@@ -46,6 +47,7 @@ class SchedulerMoves(SchedulerView):
         self._plan = plan
         self._inputs, self._outputs, self._children = plan.inputs, plan.outputs, plan.children
         self._fuse = fuse
+        self._seconds: Sequence[float] | None = None  # how long each node is expected to take, if tiny nodes may share a job
         count = len(plan.nodes)
         nodes = States(count, NODE_MOVES, lambda index: f"node '{plan.nodes[index].name}'")
         self._move, self._move_all, self._states = nodes.move, nodes.move_all, nodes.of
@@ -157,8 +159,9 @@ class SchedulerMoves(SchedulerView):
     # --- jobs and their values -----------------------------------------------------------------------------------------
 
     def _issue(self, job: RunJob) -> None:
-        worker, nodes, inputs, last, local, _independent = job  # `_replace` takes twice as long
-        self._instructions.append(RunJob(worker, nodes, self._values.mark_sent(inputs, worker), last, local))
+        worker, nodes, inputs, last, local, independent, returnable = job  # `_replace` takes twice as long
+        sent = self._values.mark_sent(inputs, worker)
+        self._instructions.append(RunJob(worker, nodes, sent, last, local, independent, returnable))
 
     def _request(self, dataset: int, job: RunJob) -> None:
         """Issue the instruction to load or transfer a missing value, unless it was issued already."""
@@ -196,6 +199,18 @@ class SchedulerMoves(SchedulerView):
                 break
             chain.append(child)
         return chain
+
+    def _tiny_graph_from(self, chain: list[int], worker: int, seconds: Sequence[float]) -> list[int]:
+        """Return a chain and the tiny nodes that may share its job."""
+        values, inputs, states, waiting = self._values, self._inputs, self._states, NodeState.WAITING
+        any_worker_may = not values.pins and not self._queues.main_only
+
+        def may_join(node: int) -> bool:
+            if states[node] is not waiting or node in self._not_fusable or values.are_unmade(inputs[node]):
+                return False
+            return any_worker_may or self._may_follow(node, worker)
+
+        return tiny_graph(chain, self._plan, seconds, self._missing, may_join)
 
     def _may_join(self, child: int) -> bool:
         """Return whether a node may share a job with its only parent that is not done."""

@@ -5,8 +5,9 @@ or was returned, a value arrived, a worker was lost, a delay is over), instructi
 in the same order give the same instructions.
 
 The ready node with the longest remaining path runs first; plan order breaks ties. A node and its only child share a job if the
-child has no other parent, so that the value between them never leaves the worker. Tiny nodes that need nothing of each other
-share jobs, too, because a job costs the parent as much time as a tiny node its worker.
+child has no other parent, so that the value between them never leaves the worker. So do a node and the tiny nodes behind it that
+need nothing else, and tiny nodes that need nothing of each other, because a job costs the parent as much time as a tiny node its
+worker.
 
 Runs in the parent. State: that of one run. These modules are parts of the scheduler, and only the scheduler changes their state:
 `states.py` (states and legal moves), `queues.py` (ready nodes), `pending.py` (jobs that wait for values), `workers.py` (the nodes
@@ -31,6 +32,7 @@ from treadle.execution.scheduling.instructions import (
 )
 from treadle.execution.scheduling.moves import SchedulerMoves
 from treadle.execution.scheduling.states import InvalidTransitionError, NodeState
+from treadle.execution.scheduling.tiny_graphs import TINY_SECONDS
 from treadle.named_tuple import new_record
 from treadle.pipeline.policy import FailurePolicy
 
@@ -65,7 +67,12 @@ class Scheduler(SchedulerMoves):
     # --- events: nodes ---------------------------------------------------------------------------------------------------
 
     def prepare(
-        self, weights: Sequence[float] | None = None, main_only: Iterable[int] = (), undecided: Iterable[int] = ()
+        self,
+        weights: Sequence[float] | None = None,
+        main_only: Iterable[int] = (),
+        undecided: Iterable[int] = (),
+        *,
+        fuse_tiny: bool = False,
     ) -> None:
         """Set what is known once the workers are starting. Called before any node is assigned.
 
@@ -73,8 +80,11 @@ class Scheduler(SchedulerMoves):
             weights: the expected duration of each node, in any unit, which determines the priorities.
             main_only: nodes that need the main process, in addition to those of the plan.
             undecided: nodes that may be up to date: each of them gets a DecideNode once its parents are done.
+            fuse_tiny: whether the weights are seconds, and a node may share a job with tiny descendants. The workers must return
+                the rest of such a job if a node takes long after all, and pass on what stayed within it.
         """
         self._weights = weights
+        self._seconds = weights if fuse_tiny and self._fuse else None
         self._queues.main_only.update(main_only)
         self._undecided.update(undecided)
         self._reuses = bool(self._undecided)
@@ -382,7 +392,7 @@ class Scheduler(SchedulerMoves):
                 self._workers.hold_each(share, state)
                 inputs, last = self._values.plan_each(share, worker)
                 sent = self._values.mark_sent(inputs, worker) if inputs else ()
-                self._instructions.append(new_record(RunJob, (worker, tuple(share), sent, last, (), len(share) > 1)))
+                self._instructions.append(new_record(RunJob, (worker, tuple(share), sent, last, (), len(share) > 1, False)))
         room[:] = [(state.jobs, order, worker, state) for _jobs, order, worker, state in room if state.jobs < depth]
         heapify(room)
         return True
@@ -419,22 +429,28 @@ class Scheduler(SchedulerMoves):
         if not children and not self._inputs[first]:  # the most frequent job of a run with very many nodes
             self._start_attempts((first,))
             self._workers.hold((first,), state)
-            self._instructions.append(new_record(RunJob, (worker, (first,), (), (), (), False)))
+            self._instructions.append(new_record(RunJob, (worker, (first,), (), (), (), False, False)))
             return
-        shares = self._fuse and len(children) == 1 and first not in self._single_node_jobs and not state.leaving
-        nodes: Sequence[int] = self._chain_from(first, worker) if shares else (first,)
+        nodes: Sequence[int] = (first,)
+        returnable = False
+        if children and self._fuse and first not in self._single_node_jobs and not state.leaving:
+            nodes = chain = self._chain_from(first, worker) if len(children) == 1 else [first]
+            seconds = self._seconds
+            if seconds is not None and seconds[first] < TINY_SECONDS and len(self._children[chain[-1]]) > 1:
+                nodes = self._tiny_graph_from(chain, worker, seconds)
+                returnable = len(nodes) > len(chain)
         self._start_attempts(nodes)
         self._workers.hold(nodes, state)
         values = self._values
-        inputs, last, local = values.plan_job(nodes, worker)
+        inputs, last, local = values.plan_job(nodes, worker, may_leave=returnable)
         if inputs and (missing := values.missing(inputs, worker)):
-            job = RunJob(worker, tuple(nodes), inputs, last, local)
+            job = RunJob(worker, tuple(nodes), inputs, last, local, returnable=returnable)
             self._pending.add(job, missing)
             for dataset in missing:
                 self._request(dataset, job)
         else:
             sent = values.mark_sent(inputs, worker) if inputs else ()
-            self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, local, False)))
+            self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, local, False, returnable)))
 
     def _start_attempts(self, nodes: Sequence[int]) -> None:
         self._move_all(nodes, NodeState.ASSIGNED)

@@ -50,6 +50,7 @@ class Values:
         self._retained: set[int] = set()  # values that a worker keeps once it has received them
         self._direct: set[int] = set()  # values in a worker that the others read from it
         self._local: set[int] = set()  # datasets that stay within the job that makes them
+        self._may_leave: set[int] = set()  # those of them that can be transferred, should consumers be returned unstarted
         self._used_up: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
         self.lost: list[int] = []
         """Datasets whose only value was lost with a worker since the last `pop_nodes_to_repeat`."""
@@ -133,8 +134,15 @@ class Values:
 
     # --- jobs ------------------------------------------------------------------------------------------------------------
 
-    def plan_job(self, nodes: Sequence[int], worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
+    def plan_job(
+        self, nodes: Sequence[int], worker: int, *, may_leave: bool = False
+    ) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
         """Determine the inputs, last consumers and local datasets of a job.
+
+        Args:
+            nodes: its nodes, in order.
+            worker: who runs them.
+            may_leave: whether nodes may be returned unstarted that need what the others have made.
 
         Returns:
             Its inputs from outside the job, the last consumers among its nodes, and the datasets that stay within it, as
@@ -160,7 +168,11 @@ class Values:
         if self._repeatable:
             last = tuple(pair for pair in last if pair[1] not in self._repeatable)
         local = tuple([dataset for dataset, _ in last if dataset in made])
+        if self._local:
+            self._local.difference_update(inputs)
         self._local.update(local)
+        if may_leave:
+            self._may_leave.update(local)
         self._note_used_up(last, worker)
         return tuple(inputs), last, local
 
@@ -172,6 +184,8 @@ class Values:
             inputs = list(dict.fromkeys(inputs))
         if node in self._repeatable:
             return tuple(inputs), (), ()
+        if self._local:
+            self._local.difference_update(inputs)  # it is a later job that takes what stayed within its own so far
         last = [(dataset, node) for dataset in inputs if uses[dataset] == used.count(dataset)]
         self._note_used_up(last, worker)
         return tuple(inputs), tuple(last), ()
@@ -252,11 +266,7 @@ class Values:
         local, of, absent, uses = self._local, self.of, ValueState.ABSENT, self.uses
         for dataset in outputs if local else ():
             if dataset in local:
-                if of[dataset] is absent:
-                    self._move(dataset, ValueState.PINNED)
-                    self.pins[dataset] = worker
-                else:
-                    self._pin_again(dataset, worker)
+                self._keep_local(dataset, worker)
         self._move_all([dataset for dataset in outputs if of[dataset] is absent], ValueState.SHARED)
         for dataset in outputs:
             if uses[dataset] == 0:
@@ -361,11 +371,17 @@ class Values:
 
     # --- moves -----------------------------------------------------------------------------------------------------------
 
-    def _pin_again(self, dataset: int, worker: int) -> None:
-        """Pin a local value whose node ran again, because another of its outputs was lost."""
+    def _keep_local(self, dataset: int, worker: int) -> None:
+        """Note that a local value was made, perhaps again, because another output of its node was lost."""
         if self.of[dataset] in _IN_A_WORKER:
             self._forget_place(dataset)
             self._move(dataset, ValueState.ABSENT)
+        if self.of[dataset] is not ValueState.ABSENT:
+            return
+        if dataset in self._may_leave:
+            self._move(dataset, ValueState.RESIDENT)
+            self.homes[dataset] = (worker, 0)
+        else:
             self._move(dataset, ValueState.PINNED)
             self.pins[dataset] = worker
 

@@ -110,8 +110,8 @@ class _Server:
     """Handles commands in order; between nodes it checks for a Cancel, which takes precedence over queued commands.
 
     The messages of tiny nodes are buffered in the channel until the worker is idle, for some milliseconds at most. If a node
-    takes longer, the monitor thread sends them, returns the jobs and independent nodes that wait behind the node, and reads
-    commands until the node has finished.
+    takes longer, the monitor thread sends them, returns the jobs and the returnable nodes of its job that wait behind the node,
+    and reads commands until the node has finished.
     """
 
     def __init__(self, worker: WorkerProcess) -> None:
@@ -129,7 +129,7 @@ class _Server:
         self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
         self._last_cancel_check = 0.0  # by the monotonic clock
-        # The run of the last job of independent nodes, and those that have not started: both threads take from them.
+        # The run of the last job whose nodes can be returned, and those that have not started: both threads take from them.
         self._rest: tuple[int, deque[int]] = (0, deque())
         self._has_new_commands = False  # whether `_commands` has some that were not searched for a Cancel
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
@@ -293,7 +293,7 @@ class _Server:
         self._heap.value_transferred(handle.size)
 
     def _return_queued_jobs(self) -> None:
-        """Return the queued jobs, and independent nodes of the current one, to the parent, so that other workers can run them."""
+        """Return the queued jobs, and returnable nodes of the current one, to the parent, so that other workers can run them."""
         run, rest = self._rest
         if nodes := take_all(rest):
             self._channel.post(JobsReturned(run, nodes))
@@ -320,8 +320,10 @@ class _Server:
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
         rest = dependent = deque(job.nodes)  # a failure in a chain removes the rest of it
+        if job.independent or job.returnable:
+            self._rest = (job.run, rest)
         if job.independent:
-            self._rest, dependent = (job.run, rest), deque()
+            dependent = deque()
         while rest:
             if time.monotonic() - self._last_cancel_check >= CANCEL_CHECK_SECONDS and self._is_cancelled(job.run):
                 if nodes := take_all(rest):

@@ -28,6 +28,7 @@ from treadle.execution.scheduling.priority_queue import PriorityQueue
 from treadle.execution.scheduling.queues import ReadyQueues
 from treadle.execution.scheduling.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
 from treadle.execution.scheduling.states import ValueState
+from treadle.execution.scheduling.tiny_graphs import TINY_SECONDS
 from treadle.pipeline.policy import NodePolicy
 from treadle.planning import Plan, PlannedDataset, PlannedNode
 
@@ -463,6 +464,139 @@ def test_the_other_inputs_of_a_node_whose_input_cannot_be_loaded(schedule, other
     scheduler.fail(0, None)
     assert [each for each in drain(scheduler) if isinstance(each, LoadValue)] == [LoadValue(load.dataset + 1, 0)] * len(others)
     assert scheduler.is_finished() == (not others)
+
+
+# --- graphs of tiny nodes ------------------------------------------------------------------------------------------------
+
+SMALL_PROJECT = [("x", "a"), ("a", "b"), ("a", "c"), ("bc", "d"), ("d", "e"), ("d", "f")]
+
+
+def tiny(schedule, wiring, seconds=TINY_SECONDS / 20, *, workers=2, long=(), **options):
+    """A scheduler that expects nodes to take `seconds` each, and those in `long` a second."""
+    scheduler = schedule(wiring, workers=workers, **options)
+    scheduler.prepare([1.0 if node in long else seconds for node in range(len(wiring))], fuse_tiny=True)
+    return scheduler
+
+
+def test_a_graph_of_tiny_nodes_is_one_job(schedule):
+    """The values between the nodes stay in the worker; only the input is sent, and only the results come back."""
+    scheduler = tiny(schedule, SMALL_PROJECT)
+    x, a, b, c, d = map(indices(scheduler).get, "xabcd")
+    (job,) = assign(scheduler)
+    assert job.nodes == (0, 1, 2, 3, 4, 5)
+    assert (job.inputs, set(job.local), job.returnable, job.independent) == ((x,), {a, b, c, d}, True, False)
+    assert dict(job.last) == {x: 0, a: 2, b: 3, c: 3, d: 5}
+    scheduler.finish_all(job.nodes, 1, [1e-5] * 6)
+    assert scheduler.is_finished()
+    assert sorted(released(scheduler)) == sorted((x, a, b, c, d))
+
+
+@pytest.mark.parametrize("long", [{0}, {1, 2}, {0, 1, 2, 3, 4, 5}])
+def test_nodes_that_take_long_share_no_job_with_their_descendants(schedule, long):
+    """Two workers run them at the same time."""
+    scheduler = tiny(schedule, SMALL_PROJECT, long=long)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1,)), (2, (2,))]
+
+
+def test_nodes_that_take_long_together_share_no_job(schedule):
+    """Each is tiny, all of them are not: the last ones wait for the first three."""
+    scheduler = tiny(schedule, SMALL_PROJECT, TINY_SECONDS / 4)
+    assert jobs(scheduler) == [(1, (0, 1, 2, 3))]
+
+
+def test_without_known_durations_only_chains_share_a_job(schedule):
+    """The first run of a pipeline, and workers that cannot return the rest of a job."""
+    scheduler = schedule(SMALL_PROJECT, weights=[TINY_SECONDS / 20] * 6)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler = schedule(SMALL_PROJECT)
+    scheduler.prepare(None, fuse_tiny=True)
+    assert jobs(scheduler) == [(1, (0,))]
+
+
+@pytest.mark.parametrize(
+    ("wiring", "expected"),
+    [
+        ([("", "a"), ("a", "b"), ("ay", "c"), ("", "y")], (0,)),  # c waits for another node, and needs a, as b does
+        ([("", "ad"), ("a", "b"), ("dy", "c"), ("", "y")], (0, 1)),  # c needs another value of the first node
+        ([("", "ad"), ("a", "b"), ("d", "c"), ("by", "e"), ("", "y")], (0, 1, 2)),  # what e needs of b is reported
+        ([("", "ad"), ("a", "b"), ("d", "c"), ("by", "e"), ("b", "f"), ("", "y")], (0, 1, 2)),  # so f does not share the job
+        ([("", "ad"), ("a", "b"), ("d", "c"), ("by", "e"), ("b", "f"), ("f", "g"), ("", "y")], (0, 1, 2)),  # nor does g
+    ],
+)
+def test_no_value_that_is_needed_elsewhere_stays_in_a_job(schedule, wiring, expected):
+    """A node whose inputs are also needed by nodes outside of the job is not part of it."""
+    scheduler = tiny(schedule, wiring, workers=1)
+    job = next(each for each in assign(scheduler) if each.nodes[0] == 0)
+    assert job.nodes == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"policies": [None, None, NodePolicy(retries=1), None, None, None]}, {"main_only": {2}, "separate_main": True}],
+    ids=["retries", "main process"],
+)
+def test_a_node_that_needs_its_own_job_is_in_no_tiny_graph(schedule, options):
+    """Nor is a node that loads the same value, because that leaves the job."""
+    scheduler = tiny(schedule, SMALL_PROJECT, workers=1, **options)
+    assert jobs(scheduler) == [(1, (0,))]
+
+
+def test_the_rest_of_a_tiny_graph_can_run_elsewhere(schedule):
+    """The second node takes long after all: the third one gets its input from the first worker, where the second's output is."""
+    scheduler = tiny(schedule, SMALL_PROJECT)
+    x, a, b, c = map(indices(scheduler).get, "xabc")
+    assert jobs(scheduler) == [(1, (0, 1, 2, 3, 4, 5))]
+    scheduler.finish(0, 1, 1e-5)
+    assert released(scheduler) == [x]
+    scheduler.return_nodes((2, 3, 4, 5), 1)
+    scheduler.assign()
+    assert drain(scheduler) == [TransferValue(a, 1)]
+    scheduler.value_arrived(a, SHARED, 1)
+    assert drain(scheduler) == [RunJob(2, (2,), (a,), (), ())]
+    scheduler.finish(2, 2, 1e-5)
+    scheduler.finish(1, 1, 60.0)
+    assert ReleaseValue(a, ()) in drain(scheduler)
+    (job,) = assign(scheduler)
+    assert (job.worker, job.nodes, job.inputs, dict(job.last)) == (1, (3, 4, 5), (c,), {b: 3, c: 3, **dict(job.last)})
+    scheduler.finish_all((3, 4, 5), 1, [1e-5] * 3)
+    assert scheduler.is_finished()
+    assert {b, c} <= set(released(scheduler))
+
+
+def test_a_node_of_a_tiny_graph_that_fails_takes_only_its_descendants_along(schedule):
+    """The others run, with the values that stayed in the worker."""
+    wiring = [("", "a"), ("a", "b"), ("a", "c"), ("b", "d"), ("c", "e")]
+    scheduler = tiny(schedule, wiring, policy=FailurePolicy.CONTINUE)
+    assert jobs(scheduler) == [(1, (0, 1, 2, 3, 4))]
+    scheduler.finish(0, 1, 1e-5)
+    scheduler.return_nodes((2, 3, 4), 1)
+    scheduler.fail(1, 1)
+    assert skipped(scheduler) == [3]
+    assert jobs(scheduler) == [(1, (2, 4))]
+    scheduler.finish_all((2, 4), 1, [1e-5] * 2)
+    assert scheduler.is_finished()
+
+
+def test_a_lost_tiny_graph_runs_again(schedule):
+    """Its first node had finished; its value was nowhere else."""
+    scheduler = tiny(schedule, SMALL_PROJECT)
+    assert jobs(scheduler) == [(1, (0, 1, 2, 3, 4, 5))]
+    scheduler.finish(0, 1, 1e-5)
+    scheduler.lose_worker(1, 1)
+    scheduler.fail(1, None)
+    assert set(skipped(scheduler)) == {2, 3, 4, 5}
+    scheduler = tiny(schedule, SMALL_PROJECT)
+    assert jobs(scheduler) == [(1, (0, 1, 2, 3, 4, 5))]
+    scheduler.finish(0, 1, 1e-5)
+    scheduler.lose_worker(1, None)
+    assert jobs(scheduler) == [(2, (0, 1, 2, 3, 4, 5))]
+
+
+def indices(scheduler):
+    """The index of each dataset."""
+    return {dataset.name: index for index, dataset in enumerate(scheduler._plan.datasets)}
 
 
 # --- the main process ----------------------------------------------------------------------------------------------------
@@ -939,11 +1073,16 @@ def pipelines(draw):
 class Simulation:
     """A small executor with a queue for each worker, values in several places, and seeded random faults."""
 
-    def __init__(self, pipeline, *, seed, workers, processes, faults, leaves=0, policies=(), unloadable=0.0, **options):
+    def __init__(
+        self, pipeline, *, seed, workers, processes, faults, leaves=0, policies=(), unloadable=0.0, fuse=True, **options
+    ):
         wiring, persisted, unpicklable, main_only, resident = pipeline
         self.plan = make_plan(wiring, persisted=persisted, main_only=main_only, policies=policies)
-        self.scheduler = Scheduler(self.plan, separate_main=processes, **options)
+        self.scheduler = Scheduler(self.plan, separate_main=processes, fuse=bool(fuse), **options)
         self.random = Random(seed)
+        if fuse == "tiny" and processes:
+            durations = [self.random.choice((TINY_SECONDS / 5, TINY_SECONDS / 5, 2 * TINY_SECONDS)) for _ in self.plan.nodes]
+            self.scheduler.prepare(durations, fuse_tiny=True)
         self.unloadable = unloadable  # how many loads from the catalog fail
         self.processes = processes
         self.faults = faults
@@ -1151,7 +1290,7 @@ class Simulation:
         if fault < 0.3 and worker != MAIN and self.processes:
             self.lose(worker, culprit=fault < 0.15)
         elif fault < 0.6:
-            self.return_nodes(worker)
+            self.return_nodes(worker, but_first=self.queues[worker][0][0].returnable and self.random.random() < 0.7)
         else:
             self.run_node(worker, fails=fault < 1.0)
         self.drop_at_head(worker)
@@ -1204,11 +1343,13 @@ class Simulation:
                 if dataset in self.retained:
                     self.scheduler.value_made(dataset, Placement(retained=True))
 
-    def return_nodes(self, worker):
-        for _job, rest in self.queues[worker]:
-            if rest:
-                self.scheduler.return_nodes(list(rest), worker)
-            rest.clear()
+    def return_nodes(self, worker, *, but_first=False):
+        """Have a worker return what it has not started; with `but_first`, the first node runs, and takes long."""
+        for place, (_job, rest) in enumerate(self.queues[worker]):
+            started = 1 if but_first and place == 0 else 0
+            if rest[started:]:
+                self.scheduler.return_nodes(rest[started:], worker)
+            del rest[started:]
 
     def lose(self, worker, *, culprit):
         self.finish_unreported(worker)
@@ -1243,9 +1384,9 @@ RUNS = {
     "workers": st.integers(1, 3),
     "processes": st.booleans(),
     "depth": st.sampled_from([1, 2, 3, 4, 16]),
-    "fuse": st.booleans(),
+    "fuse": st.sampled_from([False, True, "tiny"]),
 }
-QUIET = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUIET
@@ -1276,7 +1417,7 @@ def test_workers_that_retire_lose_nothing(pipeline, seed, workers, processes, de
 
 
 @QUIET
-@given(**RUNS)
+@given(**{**RUNS, "fuse": st.booleans()})
 def test_nodes_that_share_jobs_are_assigned_as_if_they_did_not(pipeline, seed, workers, processes, depth, fuse):
     """Each worker gets the same nodes in the same order; only the number of jobs is smaller."""
     options = {"seed": seed, "workers": workers, "processes": processes, "depth": depth, "fuse": fuse}

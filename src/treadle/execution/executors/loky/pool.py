@@ -85,6 +85,7 @@ class LokyPool:
             processes=True,
             can_kill=True,
             queues=recycling is None,
+            returns_rest=recycling is None,
             recycles=recycling is not None,
             sets_up_project=not method.child_inherits,
             # A forked child inherits the import locks that other threads hold, and waits for them forever; `start` comes later,

@@ -19,6 +19,7 @@ from treadle.execution.protocol.handles import (
     Handle,
     Inline,
     PinnedValue,
+    RemoteValue,
     Segment,
     UnpicklableValueError,
 )
@@ -176,10 +177,15 @@ class SegmentStore:
                 raise
         return found
 
-    def spare(self, dataset: int) -> int | None:
-        """Return the descriptor of a reusable memory file for this value, which belongs to the message; None if there is none."""
+    def expect_transferred(self, dataset: int, worker: int) -> int | None:
+        """Expect a value from a worker, also if it has stayed within a job so far, so that its size is not known.
+
+        Returns:
+            The descriptor of a reusable memory file for the value, which belongs to the message; None if there is none.
+        """
         with self._lock:
-            return self._segments.spare(self.size(dataset))
+            handle = self._handles.setdefault(dataset, RemoteValue(worker, 0))
+            return self._segments.spare(handle.size) if handle.size else None
 
     def forget_worker(self, worker: int) -> None:
         """Forget the handles of values that were only in a lost worker."""
