@@ -115,29 +115,26 @@ class LokyPool:
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Start a run: start the missing workers, as many as the run can use, and send the run to the others."""
+        """Start a run: start the missing workers, as many as the run can use. Each is told of the run with its first job."""
         spec, wiring, main_only = run.spec_and_wiring()
         self._run = number
         self._running = True
         self._begin_message = BeginRun(number, spec, self._wirings.use(wiring))
         self._unreported.begin(number, run.plan)
-        self._ready = []
         self._warm = {slot.number: slot.pid for slot in self._slots.values() if slot.ready}
-        for slot in self._slots.values():
-            if slot.ready:
-                self._begin_in(slot, self._begin_message)
-                self._ready.append(_up(slot))
+        self._ready = [_up(slot) for slot in self._slots.values() if slot.ready]
         self._launch(run.workers)
         return main_only
 
-    def _begin_in(self, slot: Slot, message: BeginRun) -> None:
-        """Send a worker the run, with its wiring unless the worker has that from an earlier run."""
+    def _begin_in(self, slot: Slot, message: BeginRun) -> BeginRun:
+        """Return the message that tells a worker of the run, with its wiring unless the worker has that from an earlier run."""
+        slot.run = self._run
         last, kept = self._wirings.last, self._wirings.kept
         if last not in slot.wirings or not slot.wirings <= kept:
             pickled = None if last in slot.wirings else self._wirings.pickled
             message = message._replace(wiring=pickled, dropped=tuple(slot.wirings - kept))
             slot.wirings = (slot.wirings & kept) | {last}
-        self._slot_pool.send(slot, (message,))
+        return message
 
     def _launch(self, workers: Callable[[], int] | None, imports: tuple[str, ...] = ()) -> None:
         """Start processes until there are as many as a run can use; None for all. They and later ones import modules."""
@@ -154,6 +151,8 @@ class LokyPool:
         """Queue commands for a worker; `flush` sends them, with their file descriptors attached."""
         slot, send = self._slots[worker], self._slot_pool.send
         queued: list[Any] = []  # queued together with the next message that has descriptors
+        if slot.run != self._run and self._begin_message is not None:
+            queued.append(self._begin_in(slot, self._begin_message))
         for command in commands:
             if type(command) is Job and command.inputs and _has_descriptors(command):
                 for job, descriptors in _messages_of(command):
@@ -223,7 +222,7 @@ class LokyPool:
         self._begin_message = None
         self._ready = []
         for slot in self._slots.values():
-            if slot.ready:
+            if slot.ready and slot.run == self._run:
                 self._slot_pool.send(slot, (EndRun(self._run),))
         self._slot_pool.flush()
 
@@ -234,11 +233,8 @@ class LokyPool:
     # --- callbacks of the slot pool --------------------------------------------------------------------------------------
 
     def worker_ready(self, slot: Slot) -> list[PoolEvent]:
-        """Send the run to a worker that is set up."""
-        if self._begin_message is None:
-            return []
-        self._begin_in(slot, self._begin_message)
-        return [_up(slot)]
+        """Report a worker that is set up, if there is a run."""
+        return [_up(slot)] if self._running else []
 
     def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: WorkerEntry) -> list[PoolEvent]:
         """Report a lost worker: the nodes that it had finished, and the one that it was running."""

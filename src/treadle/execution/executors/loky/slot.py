@@ -92,6 +92,8 @@ class Slot:
         """Why its process is taken for lost, if its exit code does not say so."""
         self.wirings: frozenset[int] = frozenset()
         """The numbers of the wirings that its process has."""
+        self.run = 0
+        """The last run that its process was told of."""
         self.method = method
         self._process: BaseProcess | None = None
         self._mark = ""
@@ -118,7 +120,7 @@ class Slot:
         self.reported = self.handed_over = 0
         self.broken = None
         self.reason = None
-        self.wirings = frozenset()
+        self.wirings, self.run = frozenset(), 0
         self._mark = worker_mark(spec.scratch, self.number)
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
         with ExitStack() as prepared:
