@@ -20,6 +20,7 @@ from treadle.execution.loop.failures import Failures
 from treadle.execution.loop.losses import Losses
 from treadle.execution.loop.verdict import describe_loss, describe_setup_failure
 from treadle.execution.values.transfer import describe_no_room
+from treadle.exits import describe_exit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,6 +40,9 @@ _logger = logging.getLogger(__name__)
 
 _EARLY_DEATHS = 3
 """After this many processes of one worker have died in a row before they were set up, the run ends with an error."""
+
+_IDLE_DEATHS = 10
+"""After this many processes of one worker have died in a row before they got a node, while no worker had one, the run ends."""
 
 
 class FailureHandler:
@@ -77,6 +81,7 @@ class FailureHandler:
         self._workers = workers
         self._losses = Losses(bundle, executor, timeouts)
         self._early_deaths: dict[int, int] = {}  # worker -> how many of its processes died in a row before set-up
+        self._idle_deaths: dict[int, tuple[int, int]] = {}  # how many died after that, and the number of unfinished nodes then
         self._unmovable: dict[int, str] = {}  # large values that did not fit anywhere else, with the free space as text
         self.failures = Failures(bundle)
         """The nodes that failed and are not attempted again."""
@@ -110,6 +115,8 @@ class FailureHandler:
             self._observers.notify(WorkerLost(label, event.pid, now, event.exitcode, name))
             if culprit is None:
                 _logger.warning("%s", describe_loss(label, event, None, ()))
+                if event.node is None and not self._scheduler.assigned(event.worker):
+                    self._count_idle_death(event, label)
         self._scheduler.lose_worker(event.worker, culprit)
         if culprit is None:
             return
@@ -119,6 +126,24 @@ class FailureHandler:
         self.failures.call_error_hooks(culprit, error)
         if not self._retry(culprit, None, label, event.started, now, failure):
             self._fail(culprit, None, error)
+
+    def _count_idle_death(self, event: WorkerDown, label: str) -> None:
+        """Note that a worker died before it got a node.
+
+        Raises:
+            WorkerSetupError: as those before it did, and no worker has a node, so that the run would go on like this for ever.
+        """
+        unfinished = self._scheduler.unfinished
+        deaths, unfinished_before = self._idle_deaths.get(event.worker, (0, unfinished))
+        deaths = deaths + 1 if unfinished == unfinished_before else 1
+        self._idle_deaths[event.worker] = (deaths, unfinished)
+        if deaths >= _IDLE_DEATHS and not any(map(self._scheduler.assigned, self._workers)):
+            msg = (
+                f"{label} (pid {event.pid}) {describe_exit(event.exitcode)} after it had been set up, before it got a node. So "
+                f"did the {deaths - 1} processes before it, so the run ends. Probably code that the project imports ends the "
+                "process, such as a thread that it starts, or memory has run out."
+            )
+            raise WorkerSetupError(msg, run_id=self._bundle.run_id, worker=label, failure=event.failure)
 
     def _report_left(self, label: str, event: WorkerDown, now: float) -> None:
         """Report a worker that was shut down from outside; a node that it was running runs again."""

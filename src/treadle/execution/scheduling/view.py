@@ -41,6 +41,11 @@ class SchedulerView:
         """True if no node is running and no node will run, including nodes that must run again because their value was lost."""
         return self._unfinished == 0 and (self._stopped or not self._values.needs_lost)
 
+    @property
+    def unfinished(self) -> int:
+        """How many nodes have not finished, failed or been skipped."""
+        return self._unfinished
+
     def is_stopped(self) -> bool:
         """True if no more nodes are started."""
         return self._stopped

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from treadle import Catalog, MemoryDataset, NodePolicy, Pipeline, node
+from treadle.errors import WorkerSetupError
 from treadle.events import NodeFailed, NodeFinished, NodeStarted, WorkerStarted
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.messages import ClusterValue
@@ -23,6 +24,7 @@ from treadle.planning import compile_plan
 from treadle.testing import scripted_executor
 
 UP = WorkerUp(1, 11, 0)
+DOWN = WorkerDown(1, 11, 3, None, None, 0)
 
 
 def finished(index):
@@ -54,6 +56,23 @@ def test_a_start_that_is_reported_late_is_not_announced_twice():
     """A Started that arrives after the node's Finished has no effect."""
     _pool, seen = run([UP], [finished(0), Report(1, Started(1, 0, 1.0))], [finished(1)])
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one", "two"]
+
+
+def test_workers_that_die_as_soon_as_they_are_set_up_end_the_run():
+    """None of them got a node, so no node is at fault, and the next process would die, too."""
+    dying = [UP, DOWN]
+    with pytest.raises(WorkerSetupError, match=r"exited with code 3 after it .* So did the 9 processes before it") as caught:
+        run(*[dying] * 20)
+    assert caught.value.run_id == "run"
+
+
+def test_workers_that_die_idle_now_and_then_end_no_run():
+    """A node finishes between their deaths, or runs meanwhile in another worker."""
+    dying = [UP, DOWN]
+    run(*[dying] * 8, [UP], [finished(0), DOWN], *[dying] * 8, [UP], [finished(1)])
+    other = WorkerUp(2, 12, 0)
+    ended = [Report(2, Finished(2, index, 1.0, 2.0, 0.0, 1.0, 0.0)) for index in (0, 1)]
+    run([other], *[dying] * 15, ended[:1], ended[1:])
 
 
 def test_an_interrupt_between_a_start_and_its_end_repeats_no_event(monkeypatch):
