@@ -66,9 +66,11 @@ def _sessions(_context: click.Context) -> Iterable[str]:
     from contextlib import closing
 
     from treadle.cli.location import enter_project, session_store
+    from treadle.observe.store.newest import newest_sessions
 
-    with closing(session_store(enter_project().project_path)) as store:
-        return [each.session_id for each in store.list(100)]
+    metadata = enter_project()
+    with closing(session_store(metadata.project_path)) as store:
+        return [each.session_id for each in newest_sessions(store, metadata.package_name, 100)]
 
 
 def _runners(_context: click.Context) -> Iterable[str]:

@@ -10,7 +10,7 @@ import click
 
 from treadle.cli import options
 from treadle.cli.json_output import print_json
-from treadle.cli.store_option import open_store
+from treadle.cli.store_option import listed_package, open_store
 from treadle.printable import printable
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -35,6 +35,8 @@ def _age(value: object) -> float:
 def prune_sessions(context: click.Context, *, keep: int | None, older_than: float | None, dry_run: bool, as_json: bool) -> None:
     """Remove the records of old sessions.
 
+    Those of the project are meant; with --store, those of all projects that use the store.
+
     With both --keep and --older-than, a session is removed only if it is not among the newest and old enough. Running sessions
     stay, and so does the last success of each node: no node runs again because of it.
     """
@@ -47,7 +49,9 @@ def prune_sessions(context: click.Context, *, keep: int | None, older_than: floa
         if prune is None:
             msg = f"The session store {type(store).__qualname__} has no method `prune`. Remove sessions with its own tools."
             raise click.UsageError(msg)
-        removed = prune(keep=keep, started_before=before, dry_run=dry_run)
+        package = listed_package(context) if getattr(store, "sessions_of", None) is not None else None
+        of_package = {} if package is None else {"package_name": package}  # a custom store may not tell projects apart
+        removed = prune(keep=keep, started_before=before, dry_run=dry_run, **of_package)
     if as_json:
         print_json("pruned-sessions", dry_run=dry_run, sessions=removed)
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli import completion
-from treadle.cli.store_option import STORE, open_store
+from treadle.cli.store_option import STORE, listed_package, open_store
 from treadle.printable import printable
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def report(
     treadle report 2026-01-30T12 2026-01-31T12 --output compared.html
     """  # noqa: D301 - \b tells click not to rewrap the following lines
     from treadle.cli.location import enter_any_project
-    from treadle.project import configured_project
     from treadle.session.reporting import report_of
 
     context.meta[STORE] = store
@@ -66,8 +65,8 @@ def report(
     wanted, before = (second_id, session_id) if second_id is not None else (session_id, None)
     if output == _STDOUT and opens:
         raise click.UsageError("--open needs a file, so it does not go together with --output -.", context)
-    package = configured_project().package_name if store is None else None
-    made = report_of(open_store(context), wanted, before, package_name=package)
+    opened = open_store(context)
+    made = report_of(opened, wanted, before, package_name=listed_package(context))
     if output == _STDOUT:
         click.echo(made.html().encode(), nl=False)
         return

@@ -19,9 +19,10 @@ from treadle.cli.json_output import diff_values, print_json, what_if_values
 from treadle.cli.prune import prune_sessions
 from treadle.cli.session_lines import last_known, session_lines
 from treadle.cli.session_logs import show_log
-from treadle.cli.store_option import STORE, open_store
+from treadle.cli.store_option import STORE, listed_package, open_store
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
+from treadle.observe.store.newest import newest_sessions
 from treadle.observe.store.records import SessionState
 from treadle.printable import printable
 
@@ -58,9 +59,12 @@ def sessions(context: click.Context, store: str | None) -> None:
 @options.as_json
 @click.pass_context
 def list_sessions(context: click.Context, limit: int, *, as_json: bool) -> None:
-    """List the project's sessions, the newest first."""
+    """List the project's sessions, the newest first.
+
+    With --store, those of all projects that use the store.
+    """
     with closing(open_store(context)) as store:
-        found = store.list(limit)
+        found = newest_sessions(store, listed_package(context), limit)
     if as_json:
         print_json("sessions", sessions=found)
         return

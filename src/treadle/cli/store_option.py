@@ -14,6 +14,17 @@ STORE = "treadle.cli.store"
 """Where the context of a command has the store that was given with --store."""
 
 
+def listed_package(context: click.Context) -> str | None:
+    """Return the package whose sessions a command lists: the project's; None for those of all projects, with --store.
+
+    Args:
+        context: of the command, after `open_store`.
+    """
+    from treadle.project import configured_project
+
+    return configured_project().package_name if context.meta.get(STORE) is None else None
+
+
 def open_store(context: click.Context) -> SessionStore:
     """Open the store given with --store, else that of the project.
 

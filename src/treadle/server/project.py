@@ -79,7 +79,7 @@ class ServedProject:
         Args:
             limit: maximum number of runs.
         """
-        found: Sequence[SessionSummary] = self._store.list(limit, package_name=self._service.project.package_name)
+        found: Sequence[SessionSummary] = self._store.sessions_of(self._service.project.package_name, limit)
         return found
 
     def report(self, run_id: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.collector import collection_paused
 from treadle.errors import SessionError, StoreError
+from treadle.observe.store.newest import newest_sessions
 
 if TYPE_CHECKING:
     from treadle.observe.report.report import Report
@@ -71,19 +72,11 @@ def report_of(
     """
     with closing(store):
         if session_id is None:
-            session_id = _newest(store, package_name)
-            if session_id is None:
+            newest = newest_sessions(store, package_name, 1)
+            if not newest:
                 msg = "No session is recorded yet, so there is nothing to report: `treadle run` records one."
                 raise SessionError(msg)
+            session_id = newest[0].session_id
         with collection_paused():
             record = store.load(session_id)
         return make_report(record, store, before)
-
-
-def _newest(store: SessionStore, package_name: str | None) -> str | None:
-    newest_session: Any = getattr(store, "newest_session", None)  # optional: a custom store may not have it
-    if package_name is not None and newest_session is not None:
-        found: str | None = newest_session(package_name)
-        return found
-    newest = store.list(1)
-    return newest[0].session_id if newest else None

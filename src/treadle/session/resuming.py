@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError, StoreError, UnknownNameError
 from treadle.events import Outcome
+from treadle.observe.store.newest import newest_sessions
 from treadle.observe.store.records import SessionState
 from treadle.session.creation import check_kinds, default_env
 from treadle.session.rerun import rerun_of
@@ -240,7 +241,7 @@ def _refuse_running(record: SessionRecord, store: Any) -> ResumeClaim | None:
 
 def _newest(store: SessionStore, package_name: str) -> SessionRecord:
     completed: set[str | None] = set()  # sessions that a later one has completed
-    for summary in store.list(_SEARCHED):
+    for summary in newest_sessions(store, package_name, _SEARCHED):
         if summary.outcome is Outcome.SUCCEEDED or summary.session_id in completed:
             completed.add(summary.resumed_from)
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,11 +39,14 @@ FAILED = RunRecord(
 SUCCEEDED = RunRecord(1, "id", ("__default__",), "sequential", None, 1, 10.0, 11.0, Outcome.SUCCEEDED, {}, NODES[:1])
 
 
+PACKAGE = "cli_project_of_sessions"
+
+
 def session(session_id, *runs, **changes):
     facts = {
         "session_id": session_id,
         "project_path": "/somewhere/shop",
-        "package_name": "shop",
+        "package_name": PACKAGE,
         "env": "prod",
         "conf_source": "/somewhere/shop/conf",
         "extra_params": {"depth": 5},
@@ -65,7 +69,11 @@ def session(session_id, *runs, **changes):
 @pytest.fixture
 def store(make_project):
     """The store of a project that the test stands in."""
-    kept = SQLStore(project_path=make_project())
+    root = make_project()
+    (package,) = (root / "src").iterdir()
+    package.rename(package.with_name(PACKAGE))
+    (root / "pyproject.toml").write_text(f'[tool.treadle]\npackage_name = "{PACKAGE}"\n')
+    kept = SQLStore(project_path=root)
     yield kept
     kept.close()
 
@@ -106,6 +114,33 @@ def test_list_is_newest_first(store, capsys):
     assert len(columns) == 1
 
 
+def test_other_projects_in_the_same_store(store, capsys):
+    """Their sessions are neither listed nor removed nor counted, except with `--store`."""
+    for day in range(1, 4):
+        store.save(session(f"2026-01-0{day}T00.00.00.000Z", SUCCEEDED))
+        store.save(session(f"2026-01-0{day}T12.00.00.000Z", SUCCEEDED, package_name="other"))
+    store.close()
+
+    file = str(Path.cwd().parent / ".treadle" / "sessions.db")
+
+    def listed(*arguments):
+        capsys.readouterr()
+        assert main([*arguments]) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+
+    assert listed("sessions", "list", "--limit", "2") == ["2026-01-03T00.00.00.000Z", "2026-01-02T00.00.00.000Z"]
+    assert main(["sessions", "prune", "--keep", "2"]) == 0
+    assert listed("sessions", "--store", file, "list") == [
+        "2026-01-03T12.00.00.000Z",
+        "2026-01-03T00.00.00.000Z",
+        "2026-01-02T12.00.00.000Z",
+        "2026-01-02T00.00.00.000Z",
+        "2026-01-01T12.00.00.000Z",
+    ]
+    assert main(["sessions", "--store", file, "prune", "--keep", "2"]) == 0
+    assert listed("sessions", "list") == ["2026-01-03T00.00.00.000Z"]
+
+
 def test_show_says_that_git_was_too_slow(store, capsys):
     """The commit is shown, and does not look as if no file was changed."""
     store.save(session("2026-01-02T00.00.00.000Z", FAILED, git_dirty=None))
@@ -122,7 +157,7 @@ def test_show_tells_everything(store, capsys):
         "session        2026-01-02T00.00.00.000Z",
         "outcome        failed",
         "command        treadle run --runner parallel",
-        "project        /somewhere/shop (package shop)",
+        f"project        /somewhere/shop (package {PACKAGE})",
         "configuration  /somewhere/shop/conf, environment prod",
         "params         depth=5",
         "started        1970-01-01 00:00:00 UTC",

@@ -13,6 +13,7 @@ from treadle.errors import NodeError, UnknownNameError
 from treadle.observe.store import SQLStore
 from treadle.session.request import RunRequest
 from treadle.session.resume import resume_command
+from treadle.session.resuming import _SEARCHED
 
 
 def test_the_shortest_command() -> None:
@@ -162,6 +163,28 @@ def test_nodes_are_named_where_datasets_say_too_much(make_project) -> None:
         session.run(runner="sequential")
     assert caught.value.resume is not None
     assert "--from-nodes=a node with a long name 0," in shlex.split(caught.value.resume)[-1]
+
+
+def test_the_last_session_to_resume_is_one_of_the_project(make_project) -> None:
+    """Others may have recorded hundreds of newer ones in the same store."""
+    root = make_project()
+    registry = next(root.glob("src/*/pipeline_registry.py"))
+    registry.write_text("""
+from treadle import Pipeline, node
+
+def register_pipelines():
+    return {"__default__": Pipeline([node(lambda: 1 / 0, None, "out", name="breaks")])}
+""")
+    with pytest.raises(NodeError), Session.create() as failed:
+        failed.run()
+    with closing(SQLStore(project_path=root)) as store:
+        record = store.load(failed.session_id)
+        for number in range(_SEARCHED):
+            store.save(record._replace(session_id=f"9{number:03}", package_name="other", runs=()))
+    with pytest.raises(NodeError), Session.create(resume="last") as resumed:
+        resumed.run()
+    with closing(SQLStore(project_path=root)) as store:
+        assert store.load(resumed.session_id).resumed_from == failed.session_id
 
 
 def test_a_command_that_names_what_does_not_exist_is_not_the_last_to_resume(make_project) -> None:

@@ -134,22 +134,6 @@ class HistoryAccess(DatabaseAccess):
             {"session_id": session_id, "run": run, "outcome": Outcome.SUCCEEDED.value},
         )
 
-    def newest_session(self, package_name: str) -> str | None:
-        """Return the id of the newest session of a package; None if it has none.
-
-        Args:
-            package_name: the package; a database may have the sessions of several.
-
-        Raises:
-            StoreError: the database cannot be read.
-        """
-        if self._is_missing():
-            return None
-        query = "SELECT MAX(session_id) FROM treadle_sessions WHERE package_name = :package_name"
-        with self._connected("read") as connection:
-            found: str | None = connection.select_value(query, {"package_name": package_name})
-        return found
-
     def history(self, session_id: str, *, runs: int = 50, most_nodes: int = 100_000) -> tuple[PastRun, ...]:
         """Return the runs of the same package and environment before a session.
 

@@ -30,12 +30,20 @@ _SHARED: Final = {
 class PruneAccess(DatabaseAccess):
     """The removal of old sessions from a database."""
 
-    def prune(self, *, keep: int | None = None, started_before: float | None = None, dry_run: bool = False) -> tuple[str, ...]:
+    def prune(
+        self,
+        *,
+        keep: int | None = None,
+        started_before: float | None = None,
+        package_name: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[str, ...]:
         """Remove old sessions, and what only they refer to; running sessions stay.
 
         Args:
             keep: the number of newest sessions that stay.
             started_before: only sessions that began before this time are removed, in seconds since the epoch.
+            package_name: only sessions of this package; None for those of all that use the database.
             dry_run: remove nothing.
 
         Returns:
@@ -51,7 +59,7 @@ class PruneAccess(DatabaseAccess):
         if self._is_missing():
             return ()
         with self._connected("read") as connection:
-            removed = _old_sessions(connection, keep or 0, started_before)
+            removed = _old_sessions(connection, keep or 0, started_before, package_name)
         if removed and not dry_run:
             self._write_rows(lambda connection: _remove(connection, removed))
             with self._connected("written") as connection:
@@ -59,12 +67,14 @@ class PruneAccess(DatabaseAccess):
         return tuple(removed)
 
 
-def _old_sessions(connection: StoreConnection, keep: int, started_before: float | None) -> list[str]:
+def _old_sessions(connection: StoreConnection, keep: int, started_before: float | None, package_name: str | None) -> list[str]:
     from treadle.observe.store.records import SessionState
     from treadle.observe.store.rows import state_of
 
     columns = "session_id, started, finished, host, pid, process_started, boot_id, heartbeat"
-    rows = connection.select_rows(f"SELECT {columns} FROM treadle_sessions ORDER BY session_id DESC")
+    of_package = "WHERE package_name = :package_name " if package_name is not None else ""
+    query = f"SELECT {columns} FROM treadle_sessions {of_package}ORDER BY session_id DESC"
+    rows = connection.select_rows(query, {"package_name": package_name})
     return [
         row["session_id"]
         for row in rows[keep:]

@@ -213,12 +213,11 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
             runs = [run._replace(log=tuple(logs[run.number])) for run in runs]
         return rows.session_from(session, runs)
 
-    def list(self, limit: int = 20, *, package_name: str | None = None) -> tuple[SessionSummary, ...]:
+    def list(self, limit: int = 20) -> tuple[SessionSummary, ...]:
         """Return the newest sessions.
 
         Args:
             limit: maximum number of sessions.
-            package_name: only those of this package; None for all in the database.
 
         Returns:
             Their summaries, newest first; empty if no session is recorded.
@@ -226,6 +225,18 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         Raises:
             StoreError: the database cannot be read.
         """
+        return self._newest(limit, None)
+
+    def sessions_of(self, package_name: str, limit: int = 20) -> tuple[SessionSummary, ...]:
+        """Return the newest sessions of one package, as `list` does; a database may have those of several.
+
+        Args:
+            package_name: the package.
+            limit: maximum number of sessions.
+        """
+        return self._newest(limit, package_name)
+
+    def _newest(self, limit: int, package_name: str | None) -> tuple[SessionSummary, ...]:
         self._import_database()
         from treadle.observe.store import rows
         from treadle.observe.store.statements import listed
