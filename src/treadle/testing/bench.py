@@ -115,6 +115,7 @@ class Bench:
         last: Sequence[tuple[str, str]] = (),
         local: Sequence[str] = (),
         independent: bool = False,
+        returnable: bool = False,
         flush: bool = False,
     ) -> None:
         """Submit a job. Inputs that are in another worker are transferred first.
@@ -125,6 +126,7 @@ class Bench:
             last: (dataset, node) if the node is the last consumer of the dataset.
             local: datasets that are made within the job and that no other job consumes.
             independent: whether the nodes need nothing of each other.
+            returnable: whether the nodes behind one that takes long are returned although they may need it.
             flush: make the pool send the job now; otherwise the next `wait` sends it.
         """
         made = {number for each in names for number in self.planned(each).outputs}
@@ -139,8 +141,10 @@ class Bench:
             tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
             tuple(self.numbers[dataset] for dataset in local),
             independent,
+            returnable,
         )
-        again = partial(self.submit, worker, *names, last=last, local=local, independent=independent, flush=flush)
+        kind = {"independent": independent, "returnable": returnable}
+        again = partial(self.submit, worker, *names, last=last, local=local, **kind, flush=flush)
         self._submitted[job.nodes] = again
         self.executor.submit(job)
         if flush:

@@ -164,6 +164,27 @@ class JobContract(ContractFixtures):
         assert bench.until(Finished).node == bench.nodes[names[0]]
         opener.join()
 
+    @needs("returns_rest")
+    def test_the_rest_of_a_returnable_job_can_run_elsewhere(self, bench: Bench, gate: Gate) -> None:
+        """The nodes behind a long one are returned, and what it makes, for its job alone until then, can be transferred."""
+        bench.begin(
+            node(gate.waiting, None, "a", name="long"),
+            node(lambda a: f"{a}, {a}", "a", "b", name="second"),
+            node(len, "b", "c", name="third"),
+        )
+        worker, other = bench.workers[:2]
+        last = [("a", "second"), ("b", "third")]
+        bench.submit(worker, "long", "second", "third", last=last, local=["a", "b"], returnable=True)
+        assert bench.until(JobsReturned).nodes == (bench.nodes["second"], bench.nodes["third"])
+        opener = threading.Thread(target=gate.open)
+        opener.start()
+        finished = bench.until(Finished)
+        opener.join()
+        assert (finished.node, dict(finished.outputs)) == (bench.nodes["long"], {})
+        assert bench.transfer(bench.numbers["a"], worker).handle.load() == "through"
+        bench.run(other, "second", "third", last=last, local=["b"])
+        assert bench.value("c") == len("through, through")
+
     @needs("concurrent")
     def test_independent_nodes_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
         """A cancel during a job of independent nodes returns those that have not started, each once."""
