@@ -216,7 +216,8 @@ class JoblibGenerations:
         self._touch = workload.touch
         from joblib import Parallel, delayed
 
-        self._parallel, self._delayed = Parallel(n_jobs=self._workers), delayed
+        # Copy-on-write: arrays above 1 MB would be read-only otherwise, and tasks may change theirs.
+        self._parallel, self._delayed = Parallel(n_jobs=self._workers, mmap_mode="c"), delayed
         self._parallel.__enter__()
         self.warm()
         level: dict[str, int] = dict.fromkeys(workload.sources, 0)
