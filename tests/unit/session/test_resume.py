@@ -165,8 +165,8 @@ def test_nodes_are_named_where_datasets_say_too_much(make_project) -> None:
     assert "--from-nodes=a node with a long name 0," in shlex.split(caught.value.resume)[-1]
 
 
-def test_the_last_session_to_resume_is_one_of_the_project(make_project) -> None:
-    """Others may have recorded hundreds of newer ones in the same store."""
+def failed_session(make_project):
+    """Make a project whose only node fails, and run it; return its root and the session."""
     root = make_project()
     registry = next(root.glob("src/*/pipeline_registry.py"))
     registry.write_text("""
@@ -177,6 +177,12 @@ def register_pipelines():
 """)
     with pytest.raises(NodeError), Session.create() as failed:
         failed.run()
+    return root, failed
+
+
+def test_the_last_session_to_resume_is_one_of_the_project(make_project) -> None:
+    """Others may have recorded hundreds of newer ones in the same store."""
+    root, failed = failed_session(make_project)
     with closing(SQLStore(project_path=root)) as store:
         record = store.load(failed.session_id)
         for number in range(_SEARCHED):
@@ -189,16 +195,7 @@ def register_pipelines():
 
 def test_a_command_that_names_what_does_not_exist_is_not_the_last_to_resume(make_project) -> None:
     """It has done nothing, and would fail again, so the session before it is continued; by its id it can still be resumed."""
-    root = make_project()
-    registry = next(root.glob("src/*/pipeline_registry.py"))
-    registry.write_text("""
-from treadle import Pipeline, node
-
-def register_pipelines():
-    return {"__default__": Pipeline([node(lambda: 1 / 0, None, "out", name="breaks")])}
-""")
-    with pytest.raises(NodeError), Session.create() as failed:
-        failed.run()
+    root, failed = failed_session(make_project)
     for resume in (None, "last"):
         with pytest.raises(UnknownNameError), Session.create(resume=resume) as mistyped:
             mistyped.run(node_names=["nosuch"])
