@@ -1,7 +1,7 @@
 """Measure Treadle against what people have in its place, in one run, as ratios.
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
-python benchmarks/run.py --full              every start method, more repeats: about 40 minutes
+python benchmarks/run.py --full              every start method, more repeats: about an hour
 python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `threads`, `unchanged`, `auto`,
                                              `shell`, `whole command` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method

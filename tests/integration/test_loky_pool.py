@@ -313,7 +313,7 @@ def test_the_fork_server_takes_signals(fresh):
 def test_the_wiring_of_a_pipeline_is_sent_to_each_worker_once(monkeypatch, fresh, kept_bytes, sent_again):
     """The wiring is most of a large run's message, and workers keep those of several pipelines; each run has its own results.
 
-    Those that are too large together are dropped, and sent again. A worker that gets no job is not told of the run.
+    Those that are too large together are dropped, and sent again. A run is not sent to a worker that gets no job.
     """
     monkeypatch.setattr(wirings, "KEPT_BYTES", kept_bytes)
     bench = fresh(METHODS[0])

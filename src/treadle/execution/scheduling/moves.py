@@ -47,7 +47,7 @@ class SchedulerMoves(SchedulerView):
         self._plan = plan
         self._inputs, self._outputs, self._children = plan.inputs, plan.outputs, plan.children
         self._fuse = fuse
-        self._seconds: Sequence[float] | None = None  # how long each node is expected to take, if tiny nodes may share a job
+        self._fuses_tiny = False  # whether the weights are seconds, and a node may share a job with tiny descendants
         count = len(plan.nodes)
         nodes = States(count, NODE_MOVES, lambda index: f"node '{plan.nodes[index].name}'")
         self._move, self._move_all, self._states = nodes.move, nodes.move_all, nodes.of

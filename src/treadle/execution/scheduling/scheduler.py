@@ -84,7 +84,7 @@ class Scheduler(SchedulerMoves):
                 the rest of such a job if a node takes long after all, and pass on what stayed within it.
         """
         self._weights = weights
-        self._seconds = weights if fuse_tiny and self._fuse else None
+        self._fuses_tiny = fuse_tiny and self._fuse
         self._queues.main_only.update(main_only)
         self._undecided.update(undecided)
         self._reuses = bool(self._undecided)
@@ -435,7 +435,7 @@ class Scheduler(SchedulerMoves):
         returnable = False
         if children and self._fuse and first not in self._single_node_jobs and not state.leaving:
             nodes = chain = self._chain_from(first, worker) if len(children) == 1 else [first]
-            seconds = self._seconds
+            seconds = self._weights if self._fuses_tiny else None
             if seconds is not None and seconds[first] < TINY_SECONDS and len(self._children[chain[-1]]) > 1:
                 nodes = self._tiny_graph_from(chain, worker, seconds)
                 returnable = len(nodes) > len(chain)

@@ -115,7 +115,7 @@ class LokyPool:
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Start a run: start the missing workers, as many as the run can use. Each is told of the run with its first job."""
+        """Start a run: start the missing workers, as many as the run can use. Each is sent the run with its first job."""
         spec, wiring, main_only = run.spec_and_wiring()
         self._run = number
         self._running = True
@@ -126,8 +126,8 @@ class LokyPool:
         self._launch(run.workers)
         return main_only
 
-    def _begin_in(self, slot: Slot, message: BeginRun) -> BeginRun:
-        """Return the message that tells a worker of the run, with its wiring unless the worker has that from an earlier run."""
+    def _begin_message_for(self, slot: Slot, message: BeginRun) -> BeginRun:
+        """Return the message that begins the run in a worker, with its wiring unless the worker has that from an earlier run."""
         slot.run = self._run
         last, kept = self._wirings.last, self._wirings.kept
         if last not in slot.wirings or not slot.wirings <= kept:
@@ -152,7 +152,7 @@ class LokyPool:
         slot, send = self._slots[worker], self._slot_pool.send
         queued: list[Any] = []  # queued together with the next message that has descriptors
         if slot.run != self._run and self._begin_message is not None:
-            queued.append(self._begin_in(slot, self._begin_message))
+            queued.append(self._begin_message_for(slot, self._begin_message))
         for command in commands:
             if type(command) is Job and command.inputs and _has_descriptors(command):
                 for job, descriptors in _messages_of(command):

@@ -93,7 +93,7 @@ class Slot:
         self.wirings: frozenset[int] = frozenset()
         """The numbers of the wirings that its process has."""
         self.run = 0
-        """The last run that its process was told of."""
+        """The number of the last run that was sent to its process."""
         self.method = method
         self._process: BaseProcess | None = None
         self._mark = ""
