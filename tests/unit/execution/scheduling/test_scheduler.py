@@ -1386,7 +1386,7 @@ RUNS = {
     "depth": st.sampled_from([1, 2, 3, 4, 16]),
     "fuse": st.sampled_from([False, True, "tiny"]),
 }
-QUIET = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUIET
